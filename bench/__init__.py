@@ -1,0 +1,1 @@
+"""qdet-bench: the reproducibility benchmark suite for quantized object detectors."""

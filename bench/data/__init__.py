@@ -1,0 +1,1 @@
+"""Readers of VOC, COCO and Shapes into one in-memory form, and data pins."""

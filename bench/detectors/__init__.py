@@ -1,0 +1,1 @@
+"""The bridge to mmdet: configurations, scaling, checkpoints. Nothing else imports mmdet."""

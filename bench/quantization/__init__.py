@@ -1,0 +1,1 @@
+"""Quantizers, observers and their placement in a detector."""

@@ -1,0 +1,1 @@
+"""Tables from records and verdicts. Imports no torch."""

@@ -1,0 +1,1 @@
+"""References, baselines and claims against records. Imports no torch."""
