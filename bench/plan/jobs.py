@@ -1,0 +1,131 @@
+"""Suite x tier x seeds -> jobs: frozen, with everything resolved."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bench.data
+import bench.detectors
+import bench.engine
+import bench.evaluation
+import bench.quantization
+from bench.data.fingerprint import fingerprint
+from bench.errors import BenchError, UsageError
+from bench.plan.identity import derive_seed, identity
+from bench.spec.catalog import CATALOG
+from bench.spec.load import Located
+from bench.spec.methods import facts
+from bench.spec.suite import Row, Tier, TierSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row at one tier and repetition. `protocol` holds all that affects its numbers, and nothing else."""
+
+    suite: str
+    tier: Tier
+    row: Row
+    repetition: int
+    protocol: dict[str, Any]
+    identity: str
+    start: "Job | None"
+    data: dict[str, Any]
+    """The data specification as declared, with its paths."""
+    blocked: str | None
+    """Why the job cannot run: its data are absent."""
+    cost_s: float | None
+
+    @property
+    def name(self) -> str:
+        """As messages call it: `hqod/table1 lsq-4 mini seed 0`."""
+        return f"{self.suite} {self.row.id} {self.tier} seed {self.repetition}"
+
+
+def plan(located: Located, tier: Tier, rows: tuple[str, ...] = (), seeds: int | None = None) -> list[Job]:
+    """The jobs of a suite at a tier, each after the one it starts from.
+
+    `rows` restricts to these ids (and what they start from); `seeds` replaces the tier's number of repetitions.
+    Raises UsageError for a tier or row that the suite does not have.
+    """
+    suite = located.suite
+    if tier not in suite.tiers:
+        raise UsageError(f"{located.name} has no tier {tier!r}; it has {', '.join(suite.tiers)}")
+    runnable = [row for row in suite.rows if row.reported_only is None]
+    for row_id in rows:
+        if row_id not in {row.id for row in runnable}:
+            raise UsageError(f"{located.name} runs no row {row_id!r}; it runs {', '.join(r.id for r in runnable)}")
+    spec = suite.tiers[tier]
+    builder = _Builder(located, tier, spec)
+    for row in runnable:
+        if not rows or row.id in rows:
+            for repetition in range(1 if row.start is None else seeds or spec.seeds):
+                builder.job(row, repetition)
+    return list(builder.jobs.values())
+
+
+class _Builder:
+    def __init__(self, located: Located, tier: Tier, spec: TierSpec) -> None:
+        self.located, self.tier, self.spec = located, tier, spec
+        self.jobs: dict[tuple[str, int], Job] = {}
+        try:
+            self.pin, self.blocked = fingerprint(spec.data, located.root), None
+        except BenchError as error:
+            self.pin, self.blocked = "absent", str(error)
+
+    def job(self, row: Row, repetition: int) -> Job:
+        key = (row.id, repetition)
+        if key not in self.jobs:
+            start = None if row.start is None else self.job(self.located.suite.row(row.start), 0)
+            protocol = self._protocol(row, repetition, start)
+            recipe = self.spec.recipes[row.recipe] if row.recipe else None
+            self.jobs[key] = Job(
+                suite=self.located.name,
+                tier=self.tier,
+                row=row,
+                repetition=repetition,
+                protocol=protocol,
+                identity=identity(protocol),
+                start=start,
+                data=self.spec.data.model_dump(mode="json"),
+                blocked=self.blocked,
+                cost_s=recipe.cost_s if recipe else None,
+            )
+        return self.jobs[key]
+
+    def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
+        suite, spec = self.located.suite, self.spec
+        recipe = spec.recipes[row.recipe].model_dump(mode="json", exclude={"cost_s"}) if row.recipe else None
+        quantized = not row.bits.is_fp
+        methods = [
+            {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in row.methods
+        ]
+        versions = {
+            "data": bench.data.VERSION,
+            "detectors": bench.detectors.VERSION,
+            "engine": bench.engine.VERSION,
+            "evaluation": bench.evaluation.VERSION,
+        }
+        if quantized:
+            versions["quantization"] = bench.quantization.VERSION
+        entry = CATALOG[row.detector]
+        return {
+            "data": {**spec.data.model_dump(mode="json", exclude={"path"}), "pin": self.pin},
+            "metric": spec.metric.model_dump(mode="json"),
+            "detector": {
+                "name": row.detector,
+                "version": entry.version,
+                "scale": spec.detectors[row.detector].model_dump(mode="json"),
+            },
+            "methods": methods,
+            "bits": str(row.bits),
+            "policy": suite.policies[row.policy].model_dump(mode="json") if row.policy and quantized else None,
+            "calibration": spec.calibration.model_dump(mode="json") if spec.calibration and quantized else None,
+            "recipe": recipe,
+            "start": start.identity if start else None,
+            "seeds": {
+                "repetition": repetition,
+                "data": derive_seed("data", self.pin, repetition),
+                "init": derive_seed("init", row.detector, repetition),
+            },
+            "versions": versions,
+        }

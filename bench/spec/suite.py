@@ -1,0 +1,102 @@
+"""A suite: one table of one paper, its rows and the tiers at which it runs."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from bench.spec.base import Spec
+from bench.spec.bits import Bits
+from bench.spec.data import DataSpec
+from bench.spec.detector import DetectorScale
+from bench.spec.placement import Calibration, Pins, Policy
+from bench.spec.recipe import Recipe
+
+Tier = Literal["smoke", "mini", "midi", "paper"]
+TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
+
+
+class MethodUse(Spec):
+    """A method of a row: a built-in's name or `package.module:Class`, and its hyper-parameters."""
+
+    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
+    options: dict[str, Any] = {}
+
+
+class Row(Spec):
+    """One line of the table."""
+
+    id: Slug
+    label: Annotated[str, Field(min_length=1)]
+    detector: str
+    bits: Bits
+    methods: tuple[MethodUse, ...] = ()
+    """Applied in this order."""
+    recipe: str | None = None
+    """Name of a recipe of the tier; left out: the row is not trained (post-training quantization, evaluation)."""
+    start: str | None = None
+    """The row whose checkpoint this one starts from."""
+    policy: str | None = None
+    """Name of a placement policy; needed where a method makes quantizers."""
+    pins: dict[Tier, Pins] = {}
+    published: str | None = None
+    """Id of the published row in the suite's table."""
+    reported_only: str | None = None
+    """Why the row is shown with its published number but not run."""
+    reconstruction: str | None = None
+    """What is ours and not the paper's, where the publication leaves the method open."""
+    note: str | None = None
+
+
+class Metric(Spec):
+    """How predictions are scored; the first metric is the one that verdicts use."""
+
+    variant: Literal["coco", "voc07", "voc12"]
+    area_side: Annotated[int, Field(ge=1)] = 640
+    """COCO's area ranges are scaled by (area_side / 640) squared."""
+    iou: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """VOC variants only."""
+    pixels: Literal["inclusive", "exclusive"] = "inclusive"
+    """VOC variants only."""
+
+
+class TierSpec(Spec):
+    """The scale at which a suite runs; it changes data, scale and schedule, never a method."""
+
+    data: DataSpec
+    metric: Metric
+    detectors: dict[str, DetectorScale] = Field(min_length=1)
+    recipes: dict[str, Recipe] = {}
+    calibration: Calibration | None = None
+    seeds: Annotated[int, Field(ge=1, le=100)] = 1
+    """Repetitions of each row that starts from another; the FP checkpoints are those of repetition 0."""
+
+
+class Published(Spec):
+    """The published table beside which the suite's is printed."""
+
+    file: Slug
+    """`baselines/published/<file>.yaml`."""
+    table: Annotated[str, Field(min_length=1)]
+
+
+class Suite(Spec):
+    """One table of one paper; found as `suites/<paper>/<table>.yaml`."""
+
+    title: Annotated[str, Field(min_length=1)]
+    published: Published | None = None
+    policies: dict[str, Policy] = {}
+    rows: tuple[Row, ...] = Field(min_length=1)
+    tiers: dict[Tier, TierSpec] = Field(min_length=1)
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, title: str) -> str:
+        if re.search(r"[\r\n]", title):
+            raise ValueError("the title must be one line")
+        return title
+
+    def row(self, row_id: str) -> Row:
+        """The row of that id; KeyError where there is none."""
+        return {row.id: row for row in self.rows}[row_id]
