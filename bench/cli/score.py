@@ -1,0 +1,97 @@
+"""`qdet-bench score`: COCO or VOC metrics of any two JSON files."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.evaluation.scores import Scores
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+    """Declare the command and its options; `run` is its default `run`."""
+    parser = subparsers.add_parser(
+        "score",
+        help="score a COCO result list against a COCO ground-truth file",
+        description="Score a COCO result list against a COCO ground-truth file. Boxes and scores count as "
+        "they stand there, without the rounding to 1/16 px of stored predictions. Fractions 0..1; -1 where "
+        "undefined.",
+    )
+    parser.add_argument("--gt", type=Path, required=True, metavar="GT.json", help="ground truth: COCO JSON")
+    parser.add_argument(
+        "--dt", type=Path, required=True, metavar="DT.json", help="detections: COCO result list"
+    )
+    parser.add_argument(
+        "--metric",
+        choices=("coco", "voc07", "voc12"),
+        default="coco",
+        help="coco: pycocotools' 12 numbers; voc07: mAP at 11 recall levels; voc12: area (default: coco)",
+    )
+    parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
+    parser.add_argument(
+        "--pixels",
+        choices=("inclusive", "exclusive"),
+        help="whether a VOC box from x to x + w covers w + 1 pixels or w (default: inclusive, as VOC's)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores; 0.
+
+    Raises:
+        UsageError: a wrong file, or an option that the metric does not have.
+    """
+    if args.metric == "coco":
+        for option in ("iou", "pixels"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} belongs to --metric voc07 and voc12; coco fixes it")
+    scores = _score(args)
+    if args.json:
+        print(json.dumps({"metrics": scores.metrics, "per_category": scores.per_category}, indent=2))
+    else:
+        print(_text(scores))
+    return 0
+
+
+def _score(args: argparse.Namespace) -> "Scores":
+    from bench.evaluation.files import read_detections, read_ground_truth
+
+    gt = read_ground_truth(args.gt)
+    detections = read_detections(args.dt, gt, args.gt)
+    if args.metric == "coco":
+        from bench.evaluation.coco import score_coco
+
+        return score_coco(gt, detections)
+    from bench.evaluation.voc import score_voc
+
+    iou = 0.5 if args.iou is None else args.iou
+    return score_voc(gt, detections, variant=args.metric, iou=iou, pixels=args.pixels or "inclusive")
+
+
+def _text(scores: "Scores") -> str:
+    """Two aligned tables: one line a metric, one line a category; `-` is undefined."""
+    from tabulate import tabulate
+
+    metrics = [[name, _cell(value)] for name, value in scores.metrics.items()]
+    columns = list(next(iter(scores.per_category.values())))
+    categories = [
+        [name if name.isprintable() else repr(name), *map(_cell, values.values())]
+        for name, values in scores.per_category.items()
+    ]
+    tables = ((["metric", "value"], metrics), (["category", *columns], categories))
+    # disable_numparse: a category may be called "1e5"
+    return "\n\n".join(
+        tabulate(rows, headers, disable_numparse=True, colalign=["left"] + ["right"] * (len(headers) - 1))
+        for headers, rows in tables
+    )
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "-" if value == -1 else f"{value:.4f}"

@@ -1,0 +1,165 @@
+"""Average precision as the VOC development kit has it (Everingham et al., IJCV 2010; `VOCevaldet.m`,
+`VOCap.m`).
+
+Detections of a category are taken by falling score, ties in file order. Each goes to the object of its
+category and image with the highest IoU, whether or not that one is taken already; it counts from IoU >=
+threshold on (`>=` in `VOCevaldet.m` of 2007 and 2012 and in Padilla's evaluator). The first one is a hit, any
+further one a miss, and one that goes to a difficult object is neither.
+
+The eleven recall levels are k · 0.1 in double precision, as in the Python ports (py-faster-rcnn, mmdet,
+Padilla): recalls of exactly 3/10, 6/10 and 7/10 lie just below their level. MATLAB's own `0:0.1:1` may
+differ there by one rounding step.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import UsageError
+from bench.evaluation.scores import Scores, category_names, check_references
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+Variant = Literal["voc07", "voc12"]
+Pixels = Literal["inclusive", "exclusive"]
+
+
+class _Boxes(NamedTuple):
+    """N objects or detections, in file order."""
+
+    image: Ints
+    """N."""
+    category: Ints
+    """N."""
+    corners: Floats
+    """N x 4: left, top, right, bottom, px."""
+    extra: Floats
+    """N: score of a detection; 1 for an object that is neither hit nor miss."""
+
+    def take(self, which: Flags | Ints) -> "_Boxes":
+        return _Boxes(self.image[which], self.category[which], self.corners[which], self.extra[which])
+
+
+def score_voc(
+    gt: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    *,
+    variant: Variant,
+    iou: float = 0.5,
+    pixels: Pixels = "inclusive",
+) -> Scores:
+    """mAP over all categories with ground truth, and `AP`, `gt`, `detections` of each category.
+
+    Args:
+        gt: COCO's `images`, `annotations` and `categories`; an annotation with `difficult: 1` or `iscrowd: 1`
+            is neither hit nor miss. Not changed.
+        detections: `image_id`, `category_id`, `bbox` [x, y, w, h] in px, `score`. Not changed.
+        variant: `voc07`: mean of the highest precision at 11 recall levels; `voc12`: area under the monotone
+            envelope of precision (VOC 2010 and later).
+        iou: threshold, 0 < iou <= 1.
+        pixels: `inclusive`: a box from x to x + w covers w + 1 columns, as in the kit, whose corners are
+            pixel indices with w = xmax - xmin; `exclusive`: w columns, also for data whose w holds the + 1
+            already.
+
+    `gt` counts the objects that are neither difficult nor crowd. A category with none has AP -1 and is left
+    out of the mean; without any such category mAP is -1.
+
+    Raises:
+        UsageError: `iou` out of range.
+        BenchError: a detection on an image or of a category that `gt` lacks.
+    """
+    if not 0 < iou <= 1:
+        raise UsageError(f"the IoU threshold must lie above 0 and be at most 1, not {iou}")
+    check_references(gt, detections)
+    average, extent = _AVERAGES[variant], _EXTENTS[pixels]
+    objects = _boxes(gt["annotations"], _neither)
+    found = _boxes(detections, lambda detection: float(detection["score"]))
+    per_category: dict[str, dict[str, float]] = {}
+    for key, name in category_names(gt).items():
+        own = objects.take(objects.category == key)
+        ranked = found.take(found.category == key)
+        ranked = ranked.take(np.argsort(-ranked.extra, kind="stable"))
+        positives = int(np.count_nonzero(own.extra == 0))
+        hits = _hits(own, ranked, iou, extent)
+        ap = average(*_curve(hits, positives)) if positives else -1.0
+        per_category[name] = {"AP": ap, "gt": positives, "detections": len(ranked.image)}
+    defined = [values["AP"] for values in per_category.values() if values["gt"]]
+    return Scores({"mAP": sum(defined) / len(defined) if defined else -1.0}, per_category)
+
+
+def _neither(annotation: Mapping[str, Any]) -> float:
+    return float(bool(annotation.get("difficult", 0) or annotation.get("iscrowd", 0)))
+
+
+def _boxes(entries: Sequence[Mapping[str, Any]], extra: Callable[[Mapping[str, Any]], float]) -> _Boxes:
+    box = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+    return _Boxes(
+        np.array([entry["image_id"] for entry in entries], np.int64),
+        np.array([entry["category_id"] for entry in entries], np.int64),
+        np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1),
+        np.array([extra(entry) for entry in entries], np.float64),
+    )
+
+
+def _hits(own: _Boxes, ranked: _Boxes, iou: float, extent: float) -> Flags:
+    """Hit (True) or miss (False) of the ranked detections, without those that are neither."""
+    best, target = _nearest(own, ranked, extent)
+    matched = best >= iou
+    neither = np.zeros(len(best), np.bool_)
+    neither[matched] = own.extra[target[matched]] > 0
+    # Which object a detection goes to does not depend on what is taken: the first that goes there is the hit.
+    rivals = np.flatnonzero(matched & ~neither)
+    hit = np.zeros(len(best), np.bool_)
+    hit[rivals[np.unique(target[rivals], return_index=True)[1]]] = True
+    return hit[~neither]
+
+
+def _nearest(own: _Boxes, ranked: _Boxes, extent: float) -> tuple[Floats, Ints]:
+    """Highest IoU of each detection with an object of its image (0: none), and the first object with it."""
+    order = np.argsort(own.image, kind="stable")
+    first = np.searchsorted(own.image[order], ranked.image, "left")
+    count = np.searchsorted(own.image[order], ranked.image, "right") - first
+    start = np.cumsum(count) - count
+    detection = np.repeat(np.arange(len(count)), count)
+    candidate = order[first[detection] + np.arange(len(detection)) - start[detection]]
+    overlap = _iou(ranked.corners[detection], own.corners[candidate], extent)
+    best, target = np.zeros(len(count)), np.zeros(len(count), np.int64)
+    if len(overlap):
+        best[count > 0] = np.maximum.reduceat(overlap, start[count > 0])
+    winners = np.flatnonzero(overlap == best[detection])
+    which, position = np.unique(detection[winners], return_index=True)
+    target[which] = candidate[winners[position]]
+    return best, target
+
+
+def _iou(a: Floats, b: Floats, extent: float) -> Floats:
+    """IoU of N pairs of boxes, N x 4 corners each, in the kit's order of operations."""
+    inner = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]) + extent
+    intersection = np.where((inner > 0).all(axis=1), inner[:, 0] * inner[:, 1], 0.0)
+    union = np.prod(a[:, 2:] - a[:, :2] + extent, axis=1) + np.prod(b[:, 2:] - b[:, :2] + extent, axis=1)
+    return intersection / np.where(intersection > 0, union - intersection, 1.0)
+
+
+def _curve(hits: Flags, positives: int) -> tuple[Floats, Floats]:
+    """Recall and precision after each detection."""
+    found = np.cumsum(hits)
+    return found / positives, found / np.arange(1, len(hits) + 1)
+
+
+def _eleven_points(recall: Floats, precision: Floats) -> float:
+    """`VOCevaldet.m` of 2007: highest precision at recall >= k · 0.1, mean over k = 0 … 10."""
+    return float(sum(np.max(precision[recall >= level * 0.1], initial=0.0) for level in range(11)) / 11)
+
+
+def _area(recall: Floats, precision: Floats) -> float:
+    """`VOCap.m` of 2010: area under the envelope that never rises with recall."""
+    width = np.diff(recall, prepend=0.0)
+    return float(np.sum(width * np.maximum.accumulate(precision[::-1])[::-1]))
+
+
+_AVERAGES: Mapping[str, Callable[[Floats, Floats], float]] = {"voc07": _eleven_points, "voc12": _area}
+_EXTENTS: Mapping[str, float] = {"inclusive": 1.0, "exclusive": 0.0}
