@@ -32,6 +32,11 @@ def difference(a: Colour, b: Colour) -> int:
     return (3 * abs(a[0] - b[0]) + 4 * abs(a[1] - b[1]) + 2 * abs(a[2] - b[2])) // 2
 
 
+def midpoint(a: Colour, b: Colour) -> Colour:
+    """The colour half-way between two, rounded down."""
+    return (a[0] + b[0]) // 2, (a[1] + b[1]) // 2, (a[2] + b[2]) // 2
+
+
 def draw(stream: Stream, saturation: tuple[int, int], value: tuple[int, int]) -> Colour:
     """Colour of a uniform hue, with saturation and value uniform in their ranges."""
     return from_hsv(stream.between(0, 6 * _SECTOR - 1), stream.between(*saturation), stream.between(*value))

@@ -20,7 +20,8 @@ def _wave(t: Ints, period: int) -> Ints:
 def _radius(u: Ints, v: Ints) -> Ints:
     """Octagonal norm: within 8 % of the Euclidean one, and exact in integers."""
     u, v = np.abs(u), np.abs(v)
-    return np.maximum(np.maximum(u, v), (u + v) * 181 // 256)
+    radius: Ints = np.maximum(np.maximum(u, v), (u + v) * 181 // 256)
+    return radius
 
 
 def _striped(u: Ints, v: Ints, hu: int, hv: int) -> Ints:

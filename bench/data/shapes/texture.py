@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.shapes.colour import Colour, draw
+from bench.data.shapes.colour import Colour, draw, midpoint
 from bench.data.shapes.fixed import ONE, TURN, cosine, sine
 from bench.data.shapes.raster import FULL, GRID, Ints, coverage, window_of
 from bench.data.shapes.rng import Stream
@@ -38,8 +38,7 @@ def background(stream: Stream, side: int) -> Background:
     """Draw the background of one image."""
     low, high = (60, 255) if stream.chance(2, 3) else (20, 140)
     first = draw(stream, (10, 130), (low, high))
-    second = draw(stream, (10, 130), (low, high))
-    second = tuple((a + b) // 2 for a, b in zip(first, second, strict=True))  # type: ignore[assignment]
+    second = midpoint(first, draw(stream, (10, 130), (low, high)))
     coarse = value_noise(stream, side, stream.between(2, 7), stream.between(2, 7))
     fine = value_noise(stream, side, stream.between(8, 32), stream.between(8, 32))
     mix = ((5 * coarse + 3 * fine) >> 3)[:, :, None]
@@ -47,7 +46,7 @@ def background(stream: Stream, side: int) -> Background:
     canvas = a + ((b - a) * mix >> 8) + ((mix - 128) >> 3)
     for _ in range(stream.between(0, 3)):
         _blob(stream, canvas)
-    return Background(canvas, tuple(int(c) for c in (a + b) // 2))  # type: ignore[arg-type]
+    return Background(canvas, midpoint(first, second))
 
 
 def _blob(stream: Stream, canvas: Ints) -> None:

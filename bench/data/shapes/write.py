@@ -78,9 +78,11 @@ def _complete(folder: Path, spec: ShapesVoc | ShapesCoco) -> bool:
     if not folder.exists():
         return False
     expected = len(_scenes(spec))
-    marker = folder / MARKER
-    noted = json.loads(marker.read_text()) if marker.is_file() else {}
-    if noted.get("images") != expected or sum(1 for _ in folder.rglob("*.png")) != expected:
+    try:
+        noted = json.loads((folder / MARKER).read_text())["images"]
+    except (OSError, ValueError, KeyError, TypeError):
+        noted = None
+    if noted != expected or sum(1 for _ in folder.rglob("*.png")) != expected:
         raise BenchError(f"{folder}: not its {expected} images; delete the folder and it is made anew")
     return True
 
