@@ -94,6 +94,8 @@ class Recipe(Spec):
     """RepeatDataset: passes over the training split in one epoch."""
     batch_norm: Literal["train", "frozen"] = "train"
     """`frozen`: running statistics and affine parameters stay as they are (mmdet's zoo)."""
+    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
+    """The backbone's stem (0) and its first stages stay as they are; -1: nothing does."""
     augment: Augment = Augment()
     cost_s: Positive | None = None
     """Expected seconds on one core of a small machine, for `plan`; no part of the identity."""

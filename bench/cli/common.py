@@ -1,0 +1,50 @@
+"""What several commands share: arguments, and the suites and tier that they name."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from bench.errors import UsageError
+from bench.spec.load import Located, find, load_suite
+from bench.spec.suite import TIERS, Tier
+
+
+def add_suites(parser: argparse.ArgumentParser) -> None:
+    """The suites and the tier that a command is about."""
+    parser.add_argument("suites", nargs="+", metavar="SUITE", help="name such as hqod/table1, a file, or `all`")
+    add_tier(parser)
+
+
+def add_tier(parser: argparse.ArgumentParser) -> None:
+    """The tier; without it the embedded default, `mini`."""
+    parser.add_argument("--tier", choices=TIERS, default="mini", help="scale to run at (default: mini)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Machine-readable output."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def located(args: argparse.Namespace) -> list[Located]:
+    """The suites that the command line names; UsageError for one that is absent, wrong, or lacks the tier."""
+    names = list(dict.fromkeys(args.suites))
+    if names == ["all"]:
+        suites = [load_suite(name, args.root) for name in find(args.root)]
+        return [suite for suite in suites if args.tier in suite.suite.tiers]
+    suites = [load_suite(name, args.root) for name in names]
+    for suite in suites:
+        check_tier(suite, args.tier)
+    return suites
+
+
+def check_tier(suite: Located, tier: Tier) -> None:
+    """UsageError where the suite has no such tier."""
+    if tier not in suite.suite.tiers:
+        raise UsageError(f"{suite.path}: there is no tier {tier!r}; the suite has {', '.join(suite.suite.tiers)}")
+
+
+def print_json(value: Any) -> None:
+    """JSON at full precision."""
+    json.dump(value, sys.stdout, indent=1, allow_nan=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,53 @@
+"""`qdet-bench`: parse, dispatch, and turn errors into one line and an exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cli import check, data, listing, plan, run, score, show, table
+from bench.errors import BenchError, UsageError
+
+OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+EXIT_CODES = "exit codes: 0 all well; 1 something failed or fell outside its tolerance; 2 wrong usage or a wrong suite file; 3 ran well but incomplete"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parser = _parser()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(arguments)
+    args.given = tuple(arguments)
+    # A user's own methods are found beside her suites.
+    sys.path.insert(0, str(args.root.resolve()))
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        return _complain(error, USAGE)
+    except BenchError as error:
+        return _complain(error, FAILED)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; nothing more may be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return _complain("interrupted; repeat the command to go on", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="qdet-bench", description="Reproducibility benchmark suite for quantized object detectors.", epilog=EXIT_CODES
+    )
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds suites/, baselines/ and results/ (default: the working directory)")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (listing, show, plan, run, check, table, data, score):
+        module.add_parser(commands)
+    return parser
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"qdet-bench: {error}", file=sys.stderr)
+    return code

@@ -1,0 +1,59 @@
+"""`qdet-bench run`: run what is missing."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli.common import add_suites, located
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.engine.runner import Outcome
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser("run", help="run what is missing of suites", description="Run what is missing; what is done is not done again.")
+    add_suites(parser)
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from")
+    parser.add_argument("--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's")
+    parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for each core)")
+    parser.add_argument("--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing")
+    parser.add_argument("--allow-failures", action="store_true", help="exit 0 once each row has a record or a recorded failure")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="write the identity and state of each job as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 all done, 1 some failed, 3 some blocked by absent data."""
+    from bench.cli.display import display
+    from bench.engine.runner import run_jobs, unique
+    from bench.plan.jobs import plan
+    from bench.records.environment import cores
+    from bench.records.store import Store
+
+    for name in ("seeds", "jobs"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UsageError(f"--{name} {getattr(args, name)}: must be at least 1")
+    jobs = unique(job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds))
+    store = Store(args.root.resolve())
+    if args.dry_run:
+        return _dry_run(jobs, store)
+    with display() as shown:
+        outcomes = run_jobs(jobs, store, args.jobs or cores(), args.given, shown)
+    if args.manifest is not None:
+        _write_manifest(args.manifest, outcomes, store)
+    states = {outcome.state for outcome in outcomes}
+    counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
+    print(f"{len(outcomes)} jobs: {counts}")
+    if args.allow_failures:
+        return 0
+    return 1 if "failed" in states else 3 if "blocked" in states else 0
+
+
+def _dry_run(jobs: list, store: object) -> int:  # type: ignore[type-arg]
+    raise NotImplementedError("see below")
+
+
+def _write_manifest(path: Path, outcomes: "list[Outcome]", store: object) -> None:
+    raise NotImplementedError("see below")

@@ -1,0 +1,40 @@
+"""Checkpoints: written atomically, read only as tensors, and only when the hash is the expected one."""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bench.errors import BenchError
+from bench.records.files import write_atomically
+
+
+def save_weights(model: nn.Module, path: Path) -> str:
+    """Write the model's state; returns the file's sha256."""
+    write_atomically(path, lambda part: torch.save(model.state_dict(), part))
+    return sha256(path)
+
+
+def load_weights(model: nn.Module, path: Path, expected: str) -> None:
+    """Load the state that `save_weights` wrote, all keys of it.
+
+    Raises BenchError where the file is absent, has another hash, holds more than tensors, or does not fit.
+    """
+    if not path.is_file():
+        raise BenchError(f"{path}: the checkpoint to start from is absent")
+    found = sha256(path)
+    if found != expected:
+        raise BenchError(f"{path}: sha256 {found[:16]}… instead of {expected[:16]}…; remove the job's folder to train it again")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        raise BenchError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

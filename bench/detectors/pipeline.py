@@ -1,0 +1,117 @@
+"""From a Dataset to batches of mmdet's form, for training and for prediction, through one image loader."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from bench.data.dataset import Dataset
+from bench.data.images import load_bgr
+from bench.detectors.compat import load_mmdet
+from bench.spec.detector import Input
+from bench.spec.recipe import Augment
+
+
+def train_loader(
+    dataset: Dataset, size: Input, augment: Augment, batch: int, seed: int, samples: int
+) -> DataLoader[Any]:
+    """Batches of `samples` training images in all, one shuffled pass after another; the order hangs on `seed` alone."""
+    from mmengine.dataset import pseudo_collate
+
+    transforms = [_load, dict(type="LoadAnnotations", with_bbox=True), *_train_transforms(size, augment)]
+    base = _base_dataset(dataset, transforms, test_mode=False)
+    sampler = _Passes(len(base), samples, torch.Generator().manual_seed(seed))
+    return DataLoader(base, batch_size=batch, sampler=sampler, collate_fn=pseudo_collate)
+
+
+def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
+    """Batches of all images in the order of the data set; the batch size is part of the protocol, as padding is."""
+    from mmengine.dataset import pseudo_collate
+
+    keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    base = _base_dataset(dataset, [_load, _resize(size), dict(type="PackDetInputs", meta_keys=keys)], test_mode=True)
+    return DataLoader(base, batch_size=batch, shuffle=False, collate_fn=pseudo_collate)
+
+
+class _Passes(Sampler[int]):
+    """`count` indices: one shuffled pass after another."""
+
+    def __init__(self, size: int, count: int, generator: torch.Generator) -> None:
+        self.size, self.count, self.generator = size, count, generator
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        given = 0
+        while given < self.count:
+            order = torch.randperm(self.size, generator=self.generator).tolist()
+            yield from order[: self.count - given]
+            given += len(order)
+
+
+def _resize(size: Input) -> dict[str, Any]:
+    return dict(type="Resize", scale=tuple(size.size), keep_ratio=size.keep_ratio)
+
+
+def _train_transforms(size: Input, augment: Augment) -> list[Any]:
+    steps: list[Any] = [_resize(size)]
+    if augment.scale is not None:
+        # The resized image is cut or padded back, so that a batch keeps the input's size.
+        steps = [
+            dict(type="RandomResize", scale=tuple(size.size), ratio_range=tuple(augment.scale), keep_ratio=size.keep_ratio),
+            dict(type="RandomCrop", crop_size=(size.size[1], size.size[0]), allow_negative_crop=True),
+        ]
+    if augment.flip:
+        steps.append(dict(type="RandomFlip", prob=augment.flip))
+    if augment.vertical_flip:
+        steps.append(dict(type="RandomFlip", prob=augment.vertical_flip, direction="vertical"))
+    return [*steps, dict(type="PackDetInputs")]
+
+
+def _load(results: dict[str, Any]) -> dict[str, Any]:
+    image = load_bgr(Path(results["img_path"]))
+    shape = image.shape[:2]
+    return {**results, "img": image, "img_shape": shape, "ori_shape": shape}
+
+
+def _base_dataset(dataset: Dataset, pipeline: list[Any], test_mode: bool) -> Any:
+    load_mmdet()
+    from mmdet.datasets import BaseDetDataset
+
+    class _Loaded(BaseDetDataset):  # type: ignore[misc]
+        def load_data_list(self) -> list[dict[str, Any]]:
+            return data_list(dataset)
+
+    filter_cfg = None if test_mode else dict(filter_empty_gt=False)
+    return _Loaded(
+        metainfo=dict(classes=dataset.classes), pipeline=pipeline, test_mode=test_mode, filter_cfg=filter_cfg,
+        serialize_data=False,
+    )
+
+
+def data_list(dataset: Dataset) -> list[dict[str, Any]]:
+    """mmdet's list of images with their instances; crowd boxes and `train_ignore` ones are not targets."""
+    labels = {category["id"]: label for label, category in enumerate(dataset.coco["categories"])}
+    instances: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in dataset.coco["images"]}
+    for annotation in dataset.coco["annotations"]:
+        x, y, w, h = annotation["bbox"]
+        instances[annotation["image_id"]].append(
+            {
+                "bbox": [x, y, x + w, y + h],
+                "bbox_label": labels[annotation["category_id"]],
+                "ignore_flag": int(bool(annotation["iscrowd"] or annotation.get("train_ignore", 0))),
+            }
+        )
+    return [
+        {
+            "img_id": image["id"],
+            "img_path": str(dataset.images_root / image["file_name"]),
+            "height": image["height"],
+            "width": image["width"],
+            "instances": instances[image["id"]],
+        }
+        for image in dataset.coco["images"]
+    ]

@@ -1,0 +1,29 @@
+"""What the runner hands to a worker process: a job with its paths, as JSON."""
+
+from pathlib import Path
+from typing import Any
+
+from bench.spec.base import Spec
+from bench.spec.placement import Pins
+
+
+class Start(Spec):
+    """The checkpoint that a job starts from."""
+
+    checkpoint: Path
+    sha256: str
+
+
+class Order(Spec):
+    """One job, ready to run."""
+
+    identity: str
+    protocol: dict[str, Any]
+    data: dict[str, Any]
+    """The data specification as declared, with its paths."""
+    root: Path
+    start: Start | None
+    pins: Pins | None
+    threads: int = 1
+    arguments: tuple[str, ...]
+    asked_by: str

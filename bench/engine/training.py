@@ -1,0 +1,146 @@
+"""Training of one job through mmengine's Runner: our schedule, our progress, and a stop at the first NaN."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from bench.engine.schedule import Lengths, factor
+from bench.errors import BenchError
+from bench.spec.recipe import Recipe
+
+Progress = Callable[[int, int, float], None]
+"""Called with the steps done, the steps in all, and the last loss."""
+
+Regulariser = Callable[[nn.Module, dict[str, Any]], torch.Tensor]
+
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+
+
+class _Schedule(LRSchedulerMixin, _ParamScheduler):  # type: ignore[misc]
+    """The recipe's factor times each group's own learning rate."""
+
+    def __init__(self, optimizer: Any, recipe: Recipe, lengths: Lengths) -> None:
+        self.recipe, self.lengths = recipe, lengths
+        super().__init__(optimizer, by_epoch=False)
+
+    def _get_value(self) -> list[float]:
+        now = factor(self.recipe, self.lengths, self.last_step)
+        return [group[f"initial_{self.param_name}"] * now for group in self.optimizer.param_groups]
+
+
+class _Watch(Hook):  # type: ignore[misc]
+    """Keeps BatchNorm as the recipe says, reports progress, fails where a loss is not finite."""
+
+    def __init__(self, recipe: Recipe, progress: Progress) -> None:
+        self.frozen_norm = recipe.batch_norm == "frozen"
+        self.progress = progress
+        self.losses: list[float] = []
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if self.frozen_norm:
+            for module in runner.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        loss = float(outputs["loss"].detach())
+        if not torch.isfinite(torch.tensor(loss)):
+            raise BenchError(f"the loss became {loss} at step {runner.iter + 1}")
+        self.losses.append(loss)
+        self.progress(runner.iter + 1, runner.max_iters, loss)
+
+
+class _QuietRunner(Runner):  # type: ignore[misc]
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        """Provenance is ours; mmengine's would start compilers to ask for their versions."""
+
+    def dump_config(self) -> None:
+        """The job's protocol is the configuration."""
+
+
+def train(
+    model: nn.Module, loader: DataLoader[Any], recipe: Recipe, lengths: Lengths, seed: int, folder: Path,
+    regularisers: list[Regulariser], progress: Progress,
+) -> list[float]:
+    """Train `model` in place for `lengths.total` steps; returns the loss of each step.
+
+    Each regulariser's scalar is added to the loss of its batch.
+    Raises BenchError at the step where the loss stops being finite.
+    """
+    logging.getLogger("mmengine").setLevel(logging.ERROR)
+    _freeze(model, recipe)
+    watch = _Watch(recipe, progress)
+    runner = _QuietRunner(
+        model=model,
+        work_dir=str(folder),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=False, max_iters=lengths.total),
+        optim_wrapper=_optim_wrapper(recipe),
+        default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
+        custom_hooks=[watch],
+        randomness=dict(seed=seed, deterministic=True),
+        experiment_name=folder.name,
+        log_level="ERROR",
+        default_scope="mmdet",
+        visualizer=dict(type="Visualizer", vis_backends=[]),
+    )
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths)]
+    with _regularised(model, regularisers):
+        runner.train()
+    return watch.losses
+
+
+@contextmanager
+def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[None]:
+    if not regularisers:
+        yield
+        return
+    plain: Any = model.loss
+
+    def loss(batch_inputs: torch.Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
+        terms = dict(plain(batch_inputs, batch_data_samples))
+        batch = {"inputs": batch_inputs, "data_samples": batch_data_samples}
+        for number, regulariser in enumerate(regularisers):
+            # mmengine sums the entries whose name holds "loss".
+            terms[f"regulariser_{number}_loss"] = regulariser(model, batch)
+        return terms
+
+    model.loss = loss
+    try:
+        yield
+    finally:
+        del model.loss
+
+
+def _optim_wrapper(recipe: Recipe) -> dict[str, Any]:
+    o = recipe.optimizer
+    optimizer: dict[str, Any] = dict(type=OPTIMIZERS[o.kind], lr=o.lr, weight_decay=o.weight_decay)
+    if o.kind == "sgd":
+        optimizer |= dict(momentum=o.momentum or 0.0, nesterov=o.nesterov)
+    elif o.betas is not None:
+        optimizer["betas"] = tuple(o.betas)
+    groups = {key: dict(lr_mult=group.lr, decay_mult=group.decay) for key, group in o.groups.items()}
+    return dict(
+        type="OptimWrapper",
+        optimizer=optimizer,
+        clip_grad=dict(max_norm=recipe.clip) if recipe.clip else None,
+        paramwise_cfg=dict(norm_decay_mult=o.norm_decay, bias_decay_mult=o.bias_decay, custom_keys=groups),
+    )
+
+
+def _freeze(model: nn.Module, recipe: Recipe) -> None:
+    backbone: Any = model.backbone
+    if hasattr(backbone, "frozen_stages"):
+        backbone.frozen_stages = recipe.frozen_stages
+        backbone._freeze_stages()

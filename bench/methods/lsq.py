@@ -1,0 +1,42 @@
+"""LSQ: Learned Step Size Quantization (Esser et al., 1902.08153), as HQOD trains it.
+
+A weight or activation v becomes round(clip(v / s, -QN, QP)) * s (eqs. 1 and 2); the step size s is trained by the
+task's gradient (eq. 3), which is scaled by g = 1 / sqrt(N * QP) (section 2.2).
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from bench.quantization.apply import Quantizers, calibrate
+from bench.quantization.lsq import LsqQuantizer
+from bench.quantization.placement import Placement
+from bench.spec.methods import LsqOptions
+
+
+class LSQ:
+    """Quantizers with learned step sizes; everything else is ordinary training."""
+
+    version = 1
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = LsqOptions.model_validate_json(json.dumps(options))
+
+    def make_quantizers(self, placement: Placement) -> Quantizers:
+        """An LSQ quantizer for each weight and each distinct input tensor."""
+        o = self.options
+        weights = {
+            site.name: LsqQuantizer(site.bits, site.signed, o.weights, o.range_test, o.grad_scale, batched=False)
+            for site in placement.weights
+        }
+        activations = {
+            site.name: LsqQuantizer(site.bits, site.signed, o.activations, o.range_test, o.grad_scale, batched=True)
+            for site in placement.activations
+        }
+        return {**weights, **activations}
+
+    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+        """Step sizes from the declared observers."""
+        calibrate(model, forwards)

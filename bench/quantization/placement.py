@@ -1,0 +1,118 @@
+"""The policy of a suite and a recorded pass -> every quantizer of the model, before any is made (papers.md 1.2)."""
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from torch import nn
+
+from bench.errors import BenchError
+from bench.quantization.trace import Read
+from bench.spec.bits import Bits
+from bench.spec.placement import Pins, Policy
+
+LAYERS: dict[str, type[nn.Module]] = {"conv": nn.Conv2d}
+
+
+class WeightSite(NamedTuple):
+    """The weight of one layer."""
+
+    name: str
+    module: str
+    bits: int
+    signed: bool
+
+
+class ActivationSite(NamedTuple):
+    """One distinct tensor within one part, and every layer call that reads it."""
+
+    name: str
+    readers: tuple[tuple[str, int], ...]
+    """(module, number of the call in one forward pass)."""
+    producer: str
+    bits: int
+    signed: bool
+
+
+class Placement(NamedTuple):
+    """All quantizers of a model, and the parameters that stay in FP."""
+
+    weights: tuple[WeightSite, ...]
+    activations: tuple[ActivationSite, ...]
+    fp: tuple[str, ...]
+
+    def pins(self, edge_bits: int) -> Pins:
+        """The counts that a suite pins."""
+        sites = [*self.weights, *self.activations]
+        return Pins(
+            weights=len(self.weights),
+            activations=len(self.activations),
+            edge=sum(site.bits == edge_bits for site in sites),
+            unsigned=sum(not site.signed for site in self.activations),
+        )
+
+
+def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits) -> Placement:
+    """Decide where quantizers go.
+
+    Raises BenchError where a pattern of the policy fits no layer, a layer lies in none of the parts, or a bit
+    width is not an integer.
+    """
+    types = tuple(LAYERS[layer] for layer in policy.layers)
+    names = [name for name, module in model.named_modules() if isinstance(module, types)]
+    for pattern in (*policy.first, *policy.last, *policy.keep):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model")
+    if not isinstance(bits.weight, int) or not isinstance(bits.activation, int):
+        raise BenchError(f"placement: bits {bits} are not integers")
+    called = {read.module for read in reads}
+    quantized = [n for n in names if n in called and not _fits(n, policy.keep)]
+    edge = {name for name in quantized if _fits(name, (*policy.first, *policy.last))}
+    weights = tuple(
+        WeightSite(f"{n}.weight", n, policy.edge_bits if n in edge else bits.weight, True) for n in quantized
+    )
+    groups: dict[tuple[str, int, int], list[Read]] = {}
+    for read in reads:
+        if read.module in quantized:
+            width = policy.edge_bits if read.module in edge else bits.activation
+            groups.setdefault((_part(read.module, policy), read.tensor, width), []).append(read)
+    activations = tuple(
+        ActivationSite(
+            name=_site_name(group[0], reads),
+            readers=tuple((read.module, read.call) for read in group),
+            producer=group[0].producer,
+            bits=width,
+            signed=group[0].producer not in policy.unsigned_after,
+        )
+        for (_, _, width), group in groups.items()
+    )
+    owned = {site.name for site in weights}
+    fp = tuple(name for name, _ in model.named_parameters() if name not in owned)
+    return Placement(weights, activations, fp)
+
+
+def check_pins(placement: Placement, policy: Policy, pins: Pins | None) -> None:
+    """Raise BenchError where the placement's counts are not the pinned ones."""
+    found = placement.pins(policy.edge_bits)
+    if pins is not None and found != pins:
+        differ = [
+            f"{name} {getattr(found, name)} instead of {getattr(pins, name)}"
+            for name in Pins.model_fields
+            if getattr(found, name) != getattr(pins, name)
+        ]
+        raise BenchError(f"placement differs from the suite's pins: {', '.join(differ)}")
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _part(name: str, policy: Policy) -> str:
+    for part in policy.parts:
+        if name == part or name.startswith(f"{part}."):
+            return part
+    raise BenchError(f"placement: layer {name!r} lies in none of the parts {', '.join(policy.parts)}")
+
+
+def _site_name(read: Read, reads: list[Read]) -> str:
+    shared = sum(other.module == read.module for other in reads) > 1
+    return f"{read.module}.input{read.call}" if shared else f"{read.module}.input"

@@ -1,0 +1,45 @@
+"""What all quantizers share: integer range, a learned step, and the calibration mode."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench.quantization.observers import StepObserver
+from bench.spec.methods import Observer
+
+
+def integer_range(bits: int, signed: bool) -> tuple[int, int]:
+    """Smallest and largest code: [-2^(b-1), 2^(b-1) - 1] or [0, 2^b - 1]."""
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+class Quantizer(nn.Module):
+    """Base of all quantizers. `mode`: `observe` feeds the observer and returns x, `off` returns x."""
+
+    def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
+        super().__init__()
+        self.bits, self.signed = bits, signed
+        self.qmin, self.qmax = integer_range(bits, signed)
+        self.observer = StepObserver(observer, self.qmin, self.qmax, signed)
+        self.mode: Literal["off", "observe", "quantize"] = "quantize"
+        self.step = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tensor of x's shape."""
+        if self.mode == "observe":
+            self.observer.observe(x)
+        return self.quantize(x) if self.mode == "quantize" else x
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """The method's fake quantization of `x`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it quantizes")
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Set the step from what was observed."""
+        self.step.copy_(self.observer.step())
+
+    def extra_repr(self) -> str:
+        """Bits and sign, in the model's printout."""
+        return f"bits={self.bits}, signed={self.signed}"

@@ -1,0 +1,58 @@
+"""The environment key: within one, results are promised to be equal to the bit."""
+
+import hashlib
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "numpy", "pillow", "opencv-python",
+            "opencv-python-headless", "pycocotools")  # fmt: skip
+
+
+def environment(kernels: str, threads: int, workers: int, device: str = "cpu") -> dict[str, Any]:
+    """All that may move a float: library versions, processor, threads, loader workers, kernel path."""
+    return {
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "device": device,
+        "kernels": kernels,
+        "threads": threads,
+        "loader_workers": workers,
+    }
+
+
+def environment_key(facts: dict[str, Any]) -> str:
+    """16 hex digits that name an environment."""
+    from bench.plan.identity import canonical
+
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
+
+
+@cache
+def processor() -> str:
+    """Model and vector extensions of the processor: libraries choose their kernels by them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(part.split(":", 1) for line in lines if (part := line.replace("\t", "")) and ":" in part)
+    flags = sorted(flag for flag in facts.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sse4")))
+    identity = [facts.get(key, "").strip() for key in ("model name", "cpu family", "model")]
+    return " ".join([*identity, *flags])
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

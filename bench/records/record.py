@@ -1,0 +1,92 @@
+"""What one job measured, with its provenance."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bench.spec.base import Spec
+from bench.spec.placement import Pins
+
+
+class SavedPredictions(Spec):
+    """The detections that the scores were computed from."""
+
+    digest: str
+    """sha256 of their canonical content; the file may be packed otherwise by another library version."""
+    count: int
+
+
+class Phase(Spec):
+    """Time and memory of one phase of a job."""
+
+    wall_s: float
+    peak_mib: float
+    """Largest resident memory of the process up to the end of the phase."""
+
+
+class Provenance(Spec):
+    """Where a record comes from. No part of the identity, and of no comparison."""
+
+    commit: str | None
+    """Of the checkout that ran; None outside a checkout."""
+    dirty: bool | None
+    """Whether `bench/` or `suites/` had changes that were not committed."""
+    source: str
+    """sha256 of the sources of `bench`."""
+    arguments: tuple[str, ...]
+    """The command line as given."""
+    asked_by: str
+    """Suite, row, tier and repetition that the job was first run for; others may share it."""
+
+
+class Cost(Spec):
+    """Times, memory and host: outside any comparison."""
+
+    started: str
+    finished: str
+    host: str
+    phases: dict[str, Phase]
+
+
+class Training(Spec):
+    """What training left behind."""
+
+    steps: int
+    first_loss: float
+    last_loss: float
+    """Mean over the last 50 steps."""
+
+
+class DataFacts(Spec):
+    """Counts of what the readers found, and problems they handled."""
+
+    pin: str
+    splits: dict[str, dict[str, int]]
+    problems: tuple[str, ...]
+    """The first 100, as `split: kind where: detail`."""
+
+
+class Record(Spec):
+    """One finished job: a result, never a failure."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["measured", "external"] = "measured"
+    identity: str
+    protocol: dict[str, Any]
+    """Everything that affects the numbers, resolved; the identity is its hash."""
+    metrics: dict[str, float]
+    """0 to 1; -1 where undefined."""
+    per_category: dict[str, dict[str, float]]
+    scorer: str
+    predictions: SavedPredictions
+    placement: Pins | None
+    placement_sites: tuple[str, ...] = ()
+    """Every quantizer: name, bits, sign."""
+    calibration_images: tuple[int | str, ...] = ()
+    data: DataFacts
+    training: Training | None
+    checkpoint_sha256: str | None
+    environment: dict[str, Any]
+    environment_key: str
+    provenance: Provenance
+    cost: Cost = Field(repr=False)

@@ -1,0 +1,87 @@
+"""Records on disk: one folder a job, named by its identity. A job is done when its record is there and whole."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from bench.errors import BenchError
+from bench.records.files import write_json
+from bench.records.record import Record
+
+LOCAL = Path("results/local")
+"""What a user measures, below the root; ignored by Git."""
+
+
+class Failure(NamedTuple):
+    """Why a job has no record."""
+
+    reason: str
+    finished: str
+
+
+class JobFolder:
+    """The files of one job: all that exist are whole, since each is written beside its place and then renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.job = path / "job.json"
+        self.record_file = path / "record.json"
+        self.predictions = path / "predictions.bin"
+        self.checkpoint = path / "checkpoint.pth"
+        self.failure_file = path / "failure.json"
+        self.log = path / "log.txt"
+        self.lock = path / "lock"
+        self.work = path / "work"
+
+    def record(self) -> Record | None:
+        """The job's record; None where there is none. BenchError where the file is not a record of this job."""
+        try:
+            data = self.record_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            record = Record.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise BenchError(f"{self.record_file}: not a record ({where}: {first['msg']}); remove it to run the job again") from None
+        if not record.identity.startswith(self.path.name):
+            raise BenchError(f"{self.record_file}: the record of another job; remove it to run this one again")
+        return record
+
+    def failure(self) -> Failure | None:
+        """Why the last attempt failed; None where it did not."""
+        try:
+            data = json.loads(self.failure_file.read_text(encoding="utf-8"))
+            return Failure(str(data["reason"]), str(data["finished"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            return Failure("the note of the failure cannot be read", "")
+
+    def fail(self, reason: str, finished: str) -> None:
+        """Note a failure; it is never taken for a result."""
+        write_json(self.failure_file, {"reason": reason, "finished": finished})
+
+
+class Store:
+    """All job folders below `root/results/local/jobs`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.jobs = root / LOCAL / "jobs"
+        self.data_cache = root / "data" / "shapes"
+
+    def folder(self, identity: str) -> JobFolder:
+        """The folder of a job; it need not exist."""
+        return JobFolder(self.jobs / identity[:20])
+
+    def records(self) -> Iterator[Record]:
+        """All whole records, in no order."""
+        for path in self.jobs.glob("*/record.json"):
+            record = JobFolder(path.parent).record()
+            if record is not None:
+                yield record
