@@ -76,7 +76,7 @@ def load_bgr(path: Path) -> "npt.NDArray[np.uint8]":
         image.info.pop("transparency", None)
         image.load()
         upright: Image.Image = image
-        if image.mode.startswith("I"):
+        if image.mode.startswith(("I", "F")):
             upright = _high_byte(image)
         if orientation in _UPRIGHT:
             upright = upright.transpose(_UPRIGHT[orientation])
@@ -87,11 +87,12 @@ def load_bgr(path: Path) -> "npt.NDArray[np.uint8]":
 
 
 def _high_byte(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey; ValueError for what would need a guess about its range."""
     import numpy as np
 
     values = np.asarray(image)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise ValueError("integers beyond 16 bits have no agreed brightness")
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError("floats and integers beyond 16 bits have no agreed brightness; convert to 8 bits")
     return Image.fromarray((values >> 8).astype(np.uint8))
 
 

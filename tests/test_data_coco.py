@@ -1,0 +1,331 @@
+"""The COCO reader: what it fills in, every trap of real files, and random damage."""
+
+import copy
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bench.data import coco as coco_module
+from bench.data.coco import read_coco
+from bench.data.dataset import Dataset
+from bench.data.load import load
+from bench.errors import BenchError, UsageError
+from bench.spec.data import CocoData, CocoSplit, ShapesCoco, SplitCounts
+
+SHARED = Path(os.environ.get("QDET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
+VALID: dict[str, Any] = {
+    "info": {},
+    "images": [
+        {"id": 7, "file_name": "a.png", "width": 64, "height": 48},
+        {"id": 5, "file_name": "sub/b.png", "width": 64, "height": 48},
+    ],
+    "annotations": [
+        {"id": 3, "image_id": 7, "category_id": 18, "bbox": [1, 2, 30.5, 20], "area": 300.25, "iscrowd": 0,
+         "segmentation": [[1, 2, 3, 4, 5, 6]], "ignore": 1},
+        {"id": 4, "image_id": 7, "category_id": 2, "bbox": [0, 0, 64, 48], "area": 99, "iscrowd": 1,
+         "segmentation": {"counts": "abc", "size": [48, 64]}},
+        {"id": 9, "image_id": 5, "category_id": 2, "bbox": [5, 5, 4, 3]},
+    ],
+    "categories": [{"id": 18, "name": "dog", "supercategory": "animal"}, {"id": 2, "name": "bicycle"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return fill(tmp_path)
+
+
+def fill(folder: Path) -> Path:
+    (folder / "images/sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        Image.new("RGB", (64, 48)).save(folder / "images" / name)
+    return folder
+
+
+def read(folder: Path, content: Any, verify: bool = False, **fields: Any) -> Dataset:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    (folder / "gt.json").write_bytes(text)
+    part = CocoSplit(annotations="gt.json", images="images")
+    return read_coco(
+        CocoData(kind="coco", path="x", train=part, test=part, **fields), "test", folder, verify=verify
+    )
+
+
+def changed(place: str, value: Any) -> dict[str, Any]:
+    """VALID with the entry at `place`, such as `images.0.width`, replaced; `...` removes it."""
+    content = copy.deepcopy(VALID)
+    *way, last = (int(step) if step.isdigit() else step for step in place.split("."))
+    target: Any = content
+    for step in way:
+        target = target[step]
+    if value is ...:
+        del target[last]
+    elif isinstance(target, list) and last == len(target):
+        target.append(value)
+    else:
+        target[last] = value
+    return content
+
+
+def kinds(dataset: Dataset) -> list[str]:
+    return [problem.kind for problem in dataset.problems]
+
+
+def test_ids_are_kept_and_gaps_filled(folder: Path) -> None:
+    dataset = read(folder, VALID)
+    assert dataset.problems == ()
+    assert dataset.images_root == folder / "images"
+    assert dataset.coco["images"] == VALID["images"]
+    assert dataset.coco["categories"] == [{"id": 2, "name": "bicycle"}, {"id": 18, "name": "dog"}]
+    fields = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
+    assert dataset.coco["annotations"] == [
+        dict(zip(fields, (3, 7, 18, [1, 2, 30.5, 20], 300.25, 0), strict=True)),
+        dict(zip(fields, (4, 7, 2, [0, 0, 64, 48], 99, 1), strict=True)),
+        dict(zip(fields, (9, 5, 2, [5, 5, 4, 3], 12, 0), strict=True)),
+    ]
+
+
+def test_classes_select_categories_in_order(folder: Path) -> None:
+    dataset = read(folder, VALID, classes=("dog",))
+    assert dataset.classes == ("dog",)
+    assert dataset.counts() == {"images": 2, "boxes": 1, "crowd": 0, "empty_images": 1}
+    assert read(folder, VALID, classes=("dog", "bicycle")).classes == ("dog", "bicycle")
+    with pytest.raises(UsageError, match="no category 'cat'; there are: bicycle, dog"):
+        read(folder, VALID, classes=("cat",))
+    with pytest.raises(UsageError, match="twice"):
+        read(folder, VALID, classes=("dog", "dog"))
+
+
+def test_absent_images_go_with_their_annotations(folder: Path) -> None:
+    (folder / "images/a.png").unlink()
+    dataset = read(folder, VALID)
+    assert [a["id"] for a in dataset.coco["annotations"]] == [9]
+    assert [(p.kind, p.where) for p in dataset.problems] == [("absent-image", "a.png")]
+    (folder / "images/sub/b.png").unlink()
+    with pytest.raises(BenchError, match=r"no image can be used; first problem: absent-image a\.png"):
+        read(folder, VALID)
+
+
+def test_unreadable_images_are_left_out(folder: Path) -> None:
+    (folder / "images/a.png").write_bytes(b"\x89PNG\r\n")
+    assert kinds(read(folder, VALID)) == ["unreadable-image"]
+
+
+@pytest.mark.parametrize(
+    ("box", "kind"),
+    [
+        ([5, 5, 0, 3], "degenerate-box"),
+        ([5, 5, 3, -1], "degenerate-box"),
+        ([64, 5, 3, 3], "degenerate-box"),
+        ([5, -3, 3, 3], "degenerate-box"),
+        ([math.nan, 5, 3, 3], "degenerate-box"),
+        ([5, 5, math.inf, 3], "degenerate-box"),
+        ([5, 5, 10**400, 3], "degenerate-box"),
+        ([5, 5, 1e300, 1e300], "degenerate-box"),
+        ([60, 5, 9, 3], "outside-box"),
+        ([-0.5, -0.5, 64.9, 48.9], None),
+    ],
+)
+def test_odd_boxes(folder: Path, box: list[float], kind: str | None) -> None:
+    dataset = read(folder, changed("annotations.2.bbox", box))
+    kept = [a["bbox"] for a in dataset.coco["annotations"] if a["id"] == 9]
+    assert kinds(dataset) == ([] if kind is None else [kind])
+    assert kept == ([] if kind == "degenerate-box" else [box]), "a COCO box is never changed"
+
+
+@pytest.mark.parametrize("area", [math.nan, -1, math.inf])
+def test_an_area_that_is_none_is_replaced(folder: Path, area: float) -> None:
+    dataset = read(folder, changed("annotations.2.area", area))
+    assert dataset.coco["annotations"][2]["area"] == 12
+    assert kinds(dataset) == ["broken-area"]
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"), [("image_id", "unknown-image"), ("category_id", "unknown-category")]
+)
+def test_annotations_of_unknown_things_are_dropped(folder: Path, field: str, kind: str) -> None:
+    dataset = read(folder, changed(f"annotations.0.{field}", 99))
+    assert [(p.kind, p.where) for p in dataset.problems] == [(kind, "gt.json annotation 3")]
+    assert len(dataset.coco["annotations"]) == 2
+
+
+def test_annotation_zero_gets_an_id_that_pycocotools_can_match(folder: Path) -> None:
+    dataset = read(folder, changed("annotations.0.id", 0))
+    assert [a["id"] for a in dataset.coco["annotations"]] == [10, 4, 9]
+    assert kinds(dataset) == ["zero-id"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("images.1.id", 7, "images: id 7 stands twice"),
+        ("annotations.1.id", 3, "annotations: id 3 stands twice"),
+        ("categories.1.id", 18, "categories: id 18 stands twice"),
+        ("categories.1.name", "dog", "categories: a name stands twice"),
+        ("categories", [], "categories: the list is empty"),
+        ("images", ..., "images: a list should stand here, not nothing"),
+        ("annotations", {}, r"annotations: a list should stand here, not \{\}"),
+        ("images.0", "a.png", r"images\[0\]: an object should stand here, not 'a.png'"),
+        ("images.0.id", "7", r"images\[0\]: id should be an integer, not '7'"),
+        ("images.0.id", True, r"images\[0\]: id"),
+        ("images.0.id", 2**63, r"images\[0\]: id"),
+        ("images.0.width", "64", r"images\[0\]: width should be a number of pixels, not '64'"),
+        ("images.0.width", -1, r"images\[0\]: width"),
+        ("images.0.file_name", ..., r"images\[0\]: file_name should be text, not nothing"),
+        ("images.0.file_name", "\ud800.png", r"images\[0\]: file_name"),
+        ("annotations.2.id", ..., r"annotations\[2\]: id should be an integer, not nothing"),
+        ("annotations.2.bbox", [1, 2, 3], r"annotations\[2\]: bbox should be \[x, y, width, height\]"),
+        ("annotations.2.bbox", ..., r"annotations\[2\]: bbox"),
+        ("annotations.2.bbox", [1, 2, "3", 4], r"annotations\[2\]: bbox should be a number, not '3'"),
+        ("annotations.2.bbox", [1, 2, True, 4], r"annotations\[2\]: bbox"),
+        ("annotations.2.area", "big", r"annotations\[2\]: area should be a number, not 'big'"),
+        ("annotations.2.iscrowd", 2, r"annotations\[2\]: iscrowd should be 0 or 1, not 2"),
+        ("annotations.2.iscrowd", 1.0, r"annotations\[2\]: iscrowd"),
+    ],
+)
+def test_wrong_entries_are_named(folder: Path, place: str, value: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=rf"gt\.json: {message}"):
+        read(folder, changed(place, value))
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.png", "/etc/a.png", "sub/../../a.png", "C:\\a.png", "..\\a.png", "a\0.png"]
+)
+def test_a_file_name_that_leaves_the_folder_is_an_error(folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"images\[0\]: file_name .* leaves the folder"):
+        read(folder, changed("images.0.file_name", name))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b"1" * 5000])
+def test_what_is_no_coco_file_at_all(folder: Path, text: bytes) -> None:
+    with pytest.raises(BenchError, match=r"gt\.json"):
+        read(folder, text)
+
+
+def test_a_byte_order_mark_is_skipped(folder: Path) -> None:
+    assert len(read(folder, b"\xef\xbb\xbf" + json.dumps(VALID).encode()).coco["images"]) == 2
+
+
+def test_absent_files_and_splits(folder: Path) -> None:
+    spec = CocoData(
+        kind="coco",
+        path="x",
+        train=CocoSplit(annotations="no.json", images="images"),
+        test=CocoSplit(annotations="gt.json", images="nowhere"),
+    )
+    (folder / "gt.json").write_text(json.dumps(VALID))
+    with pytest.raises(BenchError, match=r"no\.json: no such file"):
+        read_coco(spec, "train", folder)
+    with pytest.raises(BenchError, match=r"nowhere: no such folder"):
+        read_coco(spec, "test", folder)
+    with pytest.raises(UsageError, match="no tune split"):
+        read_coco(spec, "tune", folder)
+
+
+def test_declared_sizes_are_trusted_only_in_large_splits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = changed("images.0.width", 32)
+    probed = read(folder, content)
+    assert probed.coco["images"][0]["width"] == 64
+    assert [(p.kind, p.detail) for p in probed.problems] == [
+        ("size-mismatch", "32x48 declared, it has 64x48")
+    ]
+    monkeypatch.setattr(coco_module, "PROBE_LIMIT", 1)
+    assert read(folder, content).coco["images"][0]["width"] == 32
+    assert read(folder, content, verify=True).coco["images"][0]["width"] == 64
+    assert read(folder, changed("images.0.width", ...)).coco["images"][0]["width"] == 64, "not declared"
+
+
+def test_a_rotated_photo_has_the_size_it_is_seen_with(folder: Path) -> None:
+    image = Image.new("RGB", (64, 48))
+    image.getexif()[0x0112] = 8
+    image.save(folder / "images/a.png", exif=image.getexif())
+    first = read(folder, VALID).coco["images"][0]
+    assert (first["width"], first["height"]) == (48, 64)
+
+
+def test_difficult_and_train_ignore_survive_a_round_trip(folder: Path) -> None:
+    content = changed("annotations.2", VALID["annotations"][2] | {"difficult": 1, "train_ignore": 1})
+    once = read(folder, content).coco
+    assert once["annotations"][2]["difficult"] == once["annotations"][2]["train_ignore"] == 1
+    assert read(folder, once).coco == once
+
+
+def test_shapes_go_through_the_same_reader(tmp_path: Path) -> None:
+    spec = ShapesCoco(kind="shapes-coco", side=64, images=SplitCounts(train=1, tune=1, test=2))
+    dataset = load(spec, "test", tmp_path, tmp_path / "cache")
+    assert (len(dataset.coco["images"]), len(dataset.classes), dataset.problems) == (2, 80, ())
+
+
+@pytest.mark.skipif(
+    not (SHARED / "data/coco_val2017_free").is_dir(), reason="COCO is not here (set QDET_SHARED)"
+)
+@pytest.mark.parametrize(("name", "images", "boxes"), [("val", 72, 604), ("train", 70, 684)])
+def test_genuine_coco(name: str, images: int, boxes: int) -> None:
+    part = CocoSplit(annotations="instances.json", images="images")
+    spec = CocoData(kind="coco", path=f"data/coco_{name}2017_free", train=part, test=part)
+    dataset = load(spec, "test", SHARED, SHARED)
+    counts = dataset.counts()
+    assert (counts["images"], counts["boxes"], len(dataset.classes)) == (images, boxes, 80)
+    assert dataset.problems == (), "declared sizes, boxes and areas are all in order"
+    file = SHARED / spec.path / "instances.json"
+    original = json.loads(file.read_text())["annotations"]
+    kept = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
+    assert dataset.coco["annotations"] == [{key: a[key] for key in kept} for a in original]
+
+
+def check(dataset: Dataset) -> None:
+    """What holds for every Dataset from this reader."""
+    json.dumps(dataset.coco, allow_nan=False)
+    images = {i["id"]: i for i in dataset.coco["images"]}
+    ids = [a["id"] for a in dataset.coco["annotations"]]
+    assert len(set(ids)) == len(ids) and 0 not in ids
+    categories = {c["id"] for c in dataset.coco["categories"]}
+    for image in images.values():
+        assert (dataset.images_root / image["file_name"]).is_file()
+    for annotation in dataset.coco["annotations"]:
+        _, _, w, h = annotation["bbox"]
+        assert w > 0 and h > 0 and annotation["area"] >= 0 and annotation["iscrowd"] in (0, 1)
+        assert annotation["image_id"] in images and annotation["category_id"] in categories
+
+
+def places(node: Any, way: str = "") -> list[str]:
+    """Every place in a JSON document, as `changed` names it."""
+    children = enumerate(node) if isinstance(node, list) else node.items() if isinstance(node, dict) else ()
+    return [p for key, child in children for p in (f"{way}{key}", *places(child, f"{way}{key}."))]
+
+
+VALUES = st.one_of(
+    st.just(...), st.none(), st.booleans(), st.integers(-3, 99), st.floats(), st.text(max_size=4),
+    st.sampled_from([2**70, -1e308, "../x", "a.png", "sub", "", [], {}, [1, 2, 3, 4], [1, 2, 1e308, 1e308]]),
+)  # fmt: skip
+
+
+@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    place=st.sampled_from(places(VALID)),
+    value=VALUES,
+    cut=st.none() | st.integers(0, 900),
+    noise=st.binary(max_size=3),
+)
+def test_damage_gives_a_data_set_or_one_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, place: str, value: Any, cut: int | None, noise: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "damaged-coco"
+    if not folder.exists():
+        fill(folder)
+    text = json.dumps(changed(place, value)).encode()
+    if cut is not None:
+        text = text[:cut] + noise + text[cut + len(noise) :]
+    try:
+        check(read(folder, text))
+    except BenchError as error:
+        assert "\n" not in str(error)
