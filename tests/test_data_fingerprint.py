@@ -172,12 +172,12 @@ def test_expand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QDET_A", "/data/${QDET_B}")
     monkeypatch.setenv("QDET_EMPTY", "")
     monkeypatch.delenv("QDET_B", raising=False)
-    root = Path("/root")
-    assert expand("voc/$HOME/~", root) == Path("/root/voc/$HOME/~")
+    root = Path("/base")
+    assert expand("voc/$HOME/~", root) == Path("/base/voc/$HOME/~")
     assert expand("/abs", root) == Path("/abs")
     assert expand("${QDET_A}/x", root) == Path("/data/${QDET_B}/x"), "a value is not expanded again"
-    assert expand("${QDET_B:-data/voc}/x", root) == Path("/root/data/voc/x")
-    assert expand("${QDET_EMPTY:-a b}-${QDET_B:-}", root) == Path("/root/a b-")
+    assert expand("${QDET_B:-data/voc}/x", root) == Path("/base/data/voc/x")
+    assert expand("${QDET_EMPTY:-a b}-${QDET_B:-}", root) == Path("/base/a b-")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_expand_refuses(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QDET_EMPTY", "")
     monkeypatch.delenv("QDET_B", raising=False)
     with pytest.raises(UsageError):
-        expand(path, Path("/root"))
+        expand(path, Path("/base"))
 
 
 def test_of_several_suffixes_the_first_is_taken(tmp_path: Path) -> None:
