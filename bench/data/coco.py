@@ -116,9 +116,7 @@ def _categories(entries: Entries, classes: tuple[str, ...] | None) -> list[dict[
     return [by_name[name] for name in classes]
 
 
-def _present(
-    every: Iterable[dict[str, Any]], root: Path, problems: list[Problem], *, verify: bool
-) -> ById:
+def _present(every: Iterable[dict[str, Any]], root: Path, problems: list[Problem], *, verify: bool) -> ById:
     """The images that exist, by id, with their real size where it is to be verified or was not declared."""
     listing = Listing(root)
     present = {}

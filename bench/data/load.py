@@ -35,10 +35,19 @@ def _load_shapes(spec: ShapesVoc | ShapesCoco, split: Split, cache: Path) -> Dat
     if isinstance(spec, ShapesVoc):
         # All classes, also those that a handful of scenes does not show: labels must not depend on it.
         rules = spec.model_dump(include=set(VocRules.model_fields))
-        voc = VocData(kind="voc", path=folder.name, train=("train",), tune=("tune",), test=("test",),
-                      classes=class_names("voc"), **rules)
+        voc = VocData(
+            kind="voc",
+            path=folder.name,
+            train=("train",),
+            tune=("tune",),
+            test=("test",),
+            classes=class_names("voc"),
+            **rules,
+        )
         return read_voc(voc, split, folder)
-    train, tune, test = (CocoSplit(annotations=f"annotations/instances_{name}.json", images=name)
-                         for name in ("train", "tune", "test"))
+    train, tune, test = (
+        CocoSplit(annotations=f"annotations/instances_{name}.json", images=name)
+        for name in ("train", "tune", "test")
+    )
     coco = CocoData(kind="coco", path=folder.name, train=train, tune=tune, test=test)
     return read_coco(coco, split, folder)

@@ -33,8 +33,10 @@ def expand(path: str, root: Path) -> Path:
             raise UsageError(f"path {path!r}: write ${{NAME}} or ${{NAME:-default}}, not {match[0]}")
         found = os.environ.get(parts[1]) or parts[2]
         if found is None:
-            raise UsageError(f"path {path!r}: set the environment variable {parts[1]}, or give a default "
-                             f"as ${{{parts[1]}:-folder}}")
+            raise UsageError(
+                f"path {path!r}: set the environment variable {parts[1]}, or give a default "
+                f"as ${{{parts[1]}:-folder}}"
+            )
         return found
 
     expanded = _VARIABLE.sub(value, path)
@@ -95,10 +97,14 @@ class _Folder:
     def images(self) -> dict[str, str]:
         """Stem -> file name; of several suffixes the first in IMAGE_SUFFIXES."""
         ranks = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
-        parts = [(stem, "." + suffix.lower(), name) for name in self.names
-                 for stem, _, suffix in [name.rpartition(".")]]
-        ranked = sorted(((ranks[suffix], name, stem) for stem, suffix, name in parts if suffix in ranks),
-                        reverse=True)
+        parts = [
+            (stem, "." + suffix.lower(), name)
+            for name in self.names
+            for stem, _, suffix in [name.rpartition(".")]
+        ]
+        ranked = sorted(
+            ((ranks[suffix], name, stem) for stem, suffix, name in parts if suffix in ranks), reverse=True
+        )
         return {stem: name for _, name, stem in ranked}
 
 

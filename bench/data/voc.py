@@ -63,13 +63,18 @@ def read_voc(spec: VocData, split: Split, folder: Path) -> Dataset:
                 problems += [Problem(kind, where, detail) for kind, detail in found]
                 if box is not None:
                     annotations.append(_annotation(item, box, spec, len(annotations) + 1, image_id, labels))
-    problems += [Problem("unknown-class", split, f"{name!r} is not in classes: {n} boxes left out")
-                 for name, n in sorted(foreign.items())]
+    problems += [
+        Problem("unknown-class", split, f"{name!r} is not in classes: {n} boxes left out")
+        for name, n in sorted(foreign.items())
+    ]
     if not images:
         first = f"; first problem: {' '.join(problems[0])}" if problems else ": the split lists are empty"
         raise BenchError(f"{folder}: no image of split {split} can be used{first}")
-    coco = {"images": images, "annotations": annotations,
-            "categories": [{"id": label, "name": name} for name, label in labels.items()]}
+    coco = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": label, "name": name} for name, label in labels.items()],
+    }
     return Dataset(f"{folder.name}/{split}", folder, coco, tuple(problems))
 
 
@@ -156,8 +161,12 @@ def _annotation(
 ) -> dict[str, Any]:
     _, _, width, height = box
     annotation = {
-        "id": id_, "image_id": image_id, "category_id": labels[item.name], "bbox": list(box),
-        "area": width * height, "iscrowd": int(item.difficult and rules.difficult == "crowd"),
+        "id": id_,
+        "image_id": image_id,
+        "category_id": labels[item.name],
+        "bbox": list(box),
+        "area": width * height,
+        "iscrowd": int(item.difficult and rules.difficult == "crowd"),
         "difficult": int(item.difficult),
     }
     if min(width, height) < rules.min_side:
