@@ -9,6 +9,10 @@ from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.engine.runner import Outcome
+    from bench.plan.jobs import Job
+    from bench.records.store import Store
+
+FAILED, INCOMPLETE = 1, 3
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,18 +46,29 @@ def run(args: argparse.Namespace) -> int:
     with display() as shown:
         outcomes = run_jobs(jobs, store, args.jobs or cores(), args.given, shown)
     if args.manifest is not None:
-        _write_manifest(args.manifest, outcomes, store)
+        _write_manifest(args.manifest, outcomes)
     states = {outcome.state for outcome in outcomes}
     counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
     print(f"{len(outcomes)} jobs: {counts}")
     if args.allow_failures:
         return 0
-    return 1 if "failed" in states else 3 if "blocked" in states else 0
+    return FAILED if "failed" in states else INCOMPLETE if "blocked" in states else 0
 
 
-def _dry_run(jobs: list, store: object) -> int:  # type: ignore[type-arg]
-    raise NotImplementedError("see below")
+def _dry_run(jobs: "list[Job]", store: "Store") -> int:
+    from bench.engine.runner import record_of
+
+    for job in jobs:
+        state = "blocked" if job.blocked else "done" if record_of(job, store) else "missing"
+        print(f"{state:8} {job.identity[:12]} {job.name}{f': {job.blocked}' if job.blocked else ''}")
+    return INCOMPLETE if any(job.blocked for job in jobs) else 0
 
 
-def _write_manifest(path: Path, outcomes: "list[Outcome]", store: object) -> None:
-    raise NotImplementedError("see below")
+def _write_manifest(path: Path, outcomes: "list[Outcome]") -> None:
+    from bench.records.files import write_json
+
+    jobs = [
+        {"job": o.job.name, "identity": o.job.identity, "state": "done" if o.state == "executed" else o.state, "reason": o.reason}
+        for o in outcomes
+    ]
+    write_json(path, {"jobs": jobs})

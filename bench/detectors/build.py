@@ -65,6 +65,11 @@ def _retinanet(model: Any, scale: DetectorScale, num_classes: int) -> None:
         model.bbox_head.stacked_convs = scale.head_convs
     if scale.anchor_scale is not None:
         model.bbox_head.anchor_generator.octave_base_scale = scale.anchor_scale
+    if scale.head_init_std is not None:
+        reg = dict(type="Normal", name="retina_reg", std=0.01)
+        cls = dict(type="Normal", name="retina_cls", std=0.01, bias_prob=0.01)
+        std = scale.head_init_std
+        model.bbox_head.init_cfg = dict(type="Normal", layer="Conv2d", std=std, override=[cls, reg])
     model.bbox_head.num_classes = num_classes
 
 

@@ -3,7 +3,6 @@
 import functools
 import importlib.machinery
 import importlib.util
-import logging
 import sys
 import types
 import warnings
@@ -43,7 +42,9 @@ def load_mmdet() -> None:
     if importlib.util.find_spec("mmcv._ext") is None:
         sys.modules["mmcv._ext"] = _ExtStandIn()
     warnings.filterwarnings("ignore", module=r"(mmdet|mmengine|mmcv)\b.*")
-    logging.getLogger("mmengine").setLevel(logging.ERROR)
     from mmdet.utils import register_all_modules
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_instance("mmengine", log_level="ERROR")
 
     register_all_modules(init_default_scope=True)

@@ -29,8 +29,7 @@ WORKER_ENVIRONMENT = {
     # Without these glibc returns large buffers to the system at each free, which costs more than arithmetic.
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
-    "MALLOC_ARENA_MAX": "1",
-    # Matrix products may take another path where an instruction set is chosen by the first caller.
+    # On a GPU, cuBLAS is deterministic only with a fixed workspace.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 

@@ -1,6 +1,5 @@
 """Training of one job through mmengine's Runner: our schedule, our progress, and a stop at the first NaN."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,7 +76,6 @@ def train(
     Each regulariser's scalar is added to the loss of its batch.
     Raises BenchError at the step where the loss stops being finite.
     """
-    logging.getLogger("mmengine").setLevel(logging.ERROR)
     _freeze(model, recipe)
     watch = _Watch(recipe, progress)
     runner = _QuietRunner(

@@ -30,7 +30,8 @@ class _ScaleGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, factor: float) -> Tensor:
         ctx.factor = factor
-        return value.view_as(value)
+        # A copy: the quantizer clamps its step in place before each call.
+        return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:

@@ -52,3 +52,6 @@ class DetectorScale(Spec):
     """Convolutions of each head branch before the predictors (RetinaNet: 4)."""
     anchor_scale: Annotated[float, Field(gt=0)] | None = None
     """Side of the smallest anchor over the stride of its level (RetinaNet: 4)."""
+    head_init_std: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation of the head's initial weights before its predictors. RetinaNet's 0.01 suits 256 channels;
+    with 32 the signal of four such layers all but vanishes."""

@@ -1,0 +1,73 @@
+"""Progress of running jobs: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from bench.engine.runner import Display, Outcome
+from bench.plan.jobs import Job
+
+LINE_EVERY_S = 30.0
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """What fits the standard output."""
+    if sys.stdout.isatty():
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[news]}"), TimeElapsedColumn()
+        with Progress(*columns, console=Console()) as progress:
+            yield _Live(progress)
+    else:
+        yield _Lines()
+
+
+def _news(phase: str, done: int, total: int, loss: float | None) -> str:
+    return f"{phase} {done}/{total}" + ("" if loss is None else f" loss {loss:.4f}")
+
+
+def _ending(outcome: Outcome) -> str:
+    return outcome.state if outcome.reason is None else f"{outcome.state}: {outcome.reason}"
+
+
+class _Live:
+    def __init__(self, progress: Progress) -> None:
+        self.bars = progress
+        self.tasks: dict[str, TaskID] = {}
+
+    def started(self, job: Job) -> None:
+        self.tasks[job.identity] = self.bars.add_task(job.name, total=None, news="starting")
+
+    def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
+        self.bars.update(self.tasks[job.identity], completed=done, total=total, news=_news(phase, done, total, loss))
+
+    def finished(self, outcome: Outcome) -> None:
+        task = self.tasks.pop(outcome.job.identity, None)
+        if task is not None:
+            self.bars.remove_task(task)
+        self.bars.console.print(f"{outcome.job.name}: {_ending(outcome)}", highlight=False, markup=False)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+        self.last: dict[str, tuple[str, float]] = {}
+
+    def started(self, job: Job) -> None:
+        self._print(job, "started")
+
+    def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
+        before, at = self.last.get(job.identity, ("", 0.0))
+        if phase == before and time.monotonic() - at < LINE_EVERY_S:
+            return
+        self.last[job.identity] = (phase, time.monotonic())
+        self._print(job, _news(phase, done, total, loss))
+
+    def finished(self, outcome: Outcome) -> None:
+        self._print(outcome.job, _ending(outcome))
+
+    def _print(self, job: Job, text: str) -> None:
+        print(f"[{time.monotonic() - self.begin:6.0f} s] {job.name}: {text}", flush=True)
