@@ -89,7 +89,7 @@ def _object(drawn: _Drawn, seen: int, flavour: Flavour, side: int) -> SceneObjec
         return None
     columns, rows = (np.flatnonzero(drawn.silhouette.any(axis=axis)) for axis in (0, 1))
     box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    tiny = 4 * (box[2] - box[0]) * (box[3] - box[1]) < 5 * smallest(side) ** 2
+    tiny = 4 * (box[2] - box[0]) * (box[3] - box[1]) < 5 * smallest(flavour, side) ** 2
     return SceneObject(
         label=drawn.item.label,
         box=box,
