@@ -1,14 +1,13 @@
-"""The built-in methods and their hyper-parameters. None has a default: a paper's numbers stand in the suite file."""
+"""The built-in methods and their hyper-parameters, without defaults: a paper's numbers stand in the suite."""
 
-import ast
-import importlib.util
-from pathlib import Path
+import difflib
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from bench.errors import UsageError
 from bench.spec.base import Spec
+from bench.spec.classes import read_class
 
 
 class Observer(Spec):
@@ -24,7 +23,8 @@ class Observer(Spec):
     def _fits_kind(self) -> "Observer":
         for name, kinds in (("p", {"mse", "ema_mse"}), ("ema", {"ema_mse"})):
             if (getattr(self, name) is not None) != (self.kind in kinds):
-                raise ValueError(f"observer {self.kind} {'needs' if self.kind in kinds else 'has no'} `{name}`")
+                needs = "needs" if self.kind in kinds else "has no"
+                raise ValueError(f"observer {self.kind} {needs} `{name}`")
         return self
 
 
@@ -47,6 +47,8 @@ class Builtin(NamedTuple):
 
 
 BUILTIN = {"lsq": Builtin("bench.methods.lsq:LSQ", LsqOptions)}
+PROTOCOL = "bench.methods.protocol:Method"
+"""A class that derives from it inherits empty hooks, which do not count."""
 
 
 class MethodFacts(NamedTuple):
@@ -58,39 +60,25 @@ class MethodFacts(NamedTuple):
 
 
 def facts(name: str) -> MethodFacts:
-    """Read a method's facts from its source, without importing it: planning must not load torch.
+    """Read a method's facts from its source, without importing it.
 
-    Raises UsageError where the module or class is absent, or has no integer `version`.
+    Raises UsageError where the module or class is absent, or has no positive integer `version`.
     """
     target = BUILTIN[name].target if name in BUILTIN else name
     if ":" not in target:
-        raise UsageError(f"unknown method {name!r}; built in: {', '.join(sorted(BUILTIN))}, or package.module:Class")
-    module, _, cls = target.partition(":")
+        near = difflib.get_close_matches(name, BUILTIN, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        known = ", ".join(sorted(BUILTIN))
+        raise UsageError(f"unknown method {name!r}; {hint}built in: {known}; or package.module:Class")
     try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"method {name!r}: {error}") from None
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        raise UsageError(f"method {name!r}: there is no module {module} on the Python path")
-    try:
-        tree = ast.parse(Path(spec.origin).read_bytes())
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UsageError(f"method {name!r}: {spec.origin} cannot be read: {error}") from None
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == cls:
-            version = _class_integer(node, "version")
-            if version is None:
-                raise UsageError(f"method {name!r}: class {cls} needs a line such as `version = 1`")
-            hooks = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
-            return MethodFacts(target, version, "make_quantizers" in hooks)
-    raise UsageError(f"method {name!r}: {spec.origin} has no class {cls}")
+        found = read_class(target, ignore=PROTOCOL)
+    except LookupError as error:
+        raise UsageError(f"method {name!r}: {error.args[0]}") from None
+    if found.version is None or found.version < 1:
+        raise UsageError(f"method {name!r}: its class needs a line such as `version = 1` of its own")
+    return MethodFacts(target, found.version, "make_quantizers" in found.members)
 
 
-def _class_integer(node: ast.ClassDef, name: str) -> int | None:
-    for line in node.body:
-        targets = line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
-        named = any(isinstance(t, ast.Name) and t.id == name for t in targets)
-        if named and isinstance(line, ast.Assign | ast.AnnAssign) and isinstance(line.value, ast.Constant):
-            value = line.value.value
-            return value if isinstance(value, int) and not isinstance(value, bool) else None
-    return None
+def options_model(name: str) -> type[Spec] | None:
+    """The model of a built-in method's options; None for a user's own method, which checks them itself."""
+    return next((method.options for key, method in BUILTIN.items() if name in (key, method.target)), None)

@@ -1,0 +1,94 @@
+"""`qdet-bench list`: the suites, their rows and tiers, their state and expected cost."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.common import add_json, print_json
+
+if TYPE_CHECKING:
+    from bench.records.store import Store
+    from bench.spec.load import Located
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "list",
+        help="the suites, their rows, tiers, state and expected cost",
+        description="List the suites below suites/. A wrong suite file is listed with its error; the exit "
+        "code is then 2.",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, or 2 where a suite file is wrong."""
+    from bench.records.store import Store
+    from bench.spec.load import load_all
+
+    suites, errors = load_all(args.root)
+    store = Store(args.root.resolve())
+    found = [_facts(suite, store) for suite in suites]
+    if args.json:
+        print_json({"suites": found, "errors": {name: str(error) for name, error in errors.items()}})
+    else:
+        if not found and not errors:
+            print(_nothing(args))
+        print("\n\n".join(_text(facts) for facts in found), end="\n" if found else "")
+        for name, error in errors.items():
+            print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
+    return 2 if errors else 0
+
+
+def _facts(located: "Located", store: "Store") -> dict[str, Any]:
+    from bench.plan.cost import to_pay
+    from bench.plan.jobs import plan
+    from bench.plan.standing import STATES, standings
+
+    tiers = {}
+    for tier in located.suite.tiers:
+        found = standings(plan(located, tier), store)
+        counts = {state: sum(s.state == state for s in found) for state in STATES}
+        tiers[tier] = {"jobs": counts, "cost": to_pay(found)._asdict()}
+    rows = [
+        {
+            "id": row.id,
+            "label": row.label,
+            "detector": row.detector,
+            "bits": str(row.bits),
+            "reported_only": row.reported_only,
+        }
+        for row in located.suite.rows
+    ]
+    return {
+        "name": located.name,
+        "title": located.suite.title,
+        "path": str(located.path),
+        "tiers": tiers,
+        "rows": rows,
+    }
+
+
+def _text(facts: dict[str, Any]) -> str:
+    from bench.cli.words import cost_words
+
+    ran = [row["id"] for row in facts["rows"] if row["reported_only"] is None]
+    reported = [row["id"] for row in facts["rows"] if row["reported_only"] is not None]
+    lines = [f"{facts['name']}  {facts['title']}", f"  rows: {' '.join(ran)}"]
+    if reported:
+        lines.append(f"  reported only: {' '.join(reported)}")
+    for tier, state in facts["tiers"].items():
+        counts = ", ".join(f"{count} {name}" for name, count in state["jobs"].items() if count)
+        pay = f"; to pay {cost_words(state['cost'])}" if state["cost"]["jobs"] else ""
+        lines.append(f"  {tier}: {counts or 'nothing to run'}{pay}")
+    return "\n".join(lines)
+
+
+def _nothing(args: argparse.Namespace) -> str:
+    from bench.spec.load import SUITES
+
+    return (
+        f"There are no suites below {args.root / SUITES}. Go to the folder that holds suites/, name it by "
+        "--root, or write suites/<paper>/<table>.yaml."
+    )

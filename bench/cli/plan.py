@@ -1,0 +1,95 @@
+"""`qdet-bench plan`: what is done, missing or stale, and the cost still to pay."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.common import add_json, add_suites, located, print_json
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.plan.standing import Standing
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "plan",
+        help="jobs done, missing, stale (and why), and the cost still to pay",
+        description="Show where each job stands. `stale`: a record of the same suite, row, tier and seed is "
+        "there, but of another protocol; the keys that differ are named. Runs nothing.",
+    )
+    add_suites(parser)
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from"
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="repetitions of each row instead of the tier's"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan; 0, since nothing has failed by planning."""
+    from bench.plan.jobs import plan
+    from bench.plan.standing import standings
+    from bench.records.store import Store
+
+    if args.seeds is not None and args.seeds < 1:
+        raise UsageError(f"--seeds {args.seeds}: must be at least 1")
+    store = Store(args.root.resolve())
+    jobs = [job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds)]
+    found = standings(jobs, store)
+    if args.json:
+        print_json(_facts(found, args.tier))
+    else:
+        _print(found)
+    return 0
+
+
+def _facts(found: "list[Standing]", tier: str) -> dict[str, Any]:
+    from bench.plan.cost import to_pay
+
+    jobs = [
+        {
+            "suite": job.suite,
+            "row": job.row.id,
+            "tier": job.tier,
+            "seed": job.repetition,
+            "identity": job.identity,
+            "start": job.start.identity if job.start else None,
+            "state": state,
+            "reasons": list(reasons),
+            "cost_s": job.cost_s,
+        }
+        for job, state, reasons in found
+    ]
+    return {"tier": tier, "jobs": jobs, "counts": _counts(found), "cost": to_pay(found)._asdict()}
+
+
+def _counts(found: "list[Standing]") -> dict[str, int]:
+    """Jobs in each state; one that several suites share counts once."""
+    from bench.plan.standing import STATES
+
+    states = {standing.job.identity: standing.state for standing in found}
+    return {state: sum(other == state for other in states.values()) for state in STATES}
+
+
+def _print(found: "list[Standing]") -> None:
+    from tabulate import tabulate
+
+    from bench.cli.words import cost_words
+    from bench.plan.cost import to_pay
+
+    rows = []
+    for job, state, reasons in found:
+        cost = "" if job.cost_s is None else f"{job.cost_s / 60:.1f}"
+        rows.append(
+            [job.suite, job.row.id, job.tier, str(job.repetition), state, cost, reasons[0] if reasons else ""]
+        )
+        rows += [["", "", "", "", "", "", reason] for reason in reasons[1:]]
+    headers = ["suite", "row", "tier", "seed", "state", "min", "why"]
+    align = ("left", "left", "left", "right", "left", "right", "left")
+    print(tabulate(rows, headers, tablefmt="plain", disable_numparse=True, colalign=align if rows else None))
+    counts = ", ".join(f"{count} {state}" for state, count in _counts(found).items() if count)
+    print(f"\n{counts or 'no jobs'}; to pay: {cost_words(to_pay(found)._asdict())}")

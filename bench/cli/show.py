@@ -1,0 +1,146 @@
+"""`qdet-bench show`: a suite with everything resolved, and the placement of its quantizers."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.common import add_json, add_tier, check_tier, print_json
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.plan.jobs import Job
+    from bench.quantization.placement import Placement
+    from bench.spec.load import Located
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "show",
+        help="the expanded specification, everything resolved; the placement of quantizers",
+        description="Show what each row of a suite means at a tier: its protocol as its jobs have it, their "
+        "identities and seeds, and the published numbers.",
+    )
+    parser.add_argument("suite", metavar="SUITE", help="name such as hqod/table1, or a file")
+    add_tier(parser)
+    parser.add_argument(
+        "--quantizers",
+        action="store_true",
+        help="show every quantizer, and what stays in FP (builds the detector)",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the specification, or with `--quantizers` the placements; 0."""
+    from bench.cli.words import yaml_lines
+    from bench.plan.jobs import plan
+    from bench.spec.load import load_suite
+
+    located = load_suite(args.suite, args.root)
+    check_tier(located, args.tier)
+    jobs = plan(located, args.tier)
+    facts = _placements(jobs, args) if args.quantizers else _specification(located, jobs)
+    head = {"suite": located.name, "title": located.suite.title, "file": str(located.path), "tier": args.tier}
+    if args.json:
+        print_json({**head, **facts})
+    else:
+        print("\n".join(yaml_lines({**head, **facts})))
+    return 0
+
+
+def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
+    blocked = {job.blocked for job in jobs} - {None}
+    return {
+        "data": jobs[0].data if jobs else None,
+        "blocked": sorted(map(str, blocked)),
+        "rows": _rows(located, jobs),
+    }
+
+
+def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
+    published = _published(located)
+    rows = []
+    for row in located.suite.rows:
+        own = [job for job in jobs if job.row.id == row.id]
+        facts: dict[str, Any] = {
+            "id": row.id,
+            "label": row.label,
+            "detector": row.detector,
+            "bits": str(row.bits),
+        }
+        facts |= {
+            key: value for key in ("note", "reconstruction", "reported_only") if (value := getattr(row, key))
+        }
+        if row.published is not None:
+            facts["published"] = published.get(row.published, {"id": row.published})
+        if own:
+            # Of one row's jobs only the seeds differ.
+            facts["start"] = own[0].start.name if own[0].start else None
+            facts["protocol"] = {key: value for key, value in own[0].protocol.items() if key != "seeds"}
+            facts["jobs"] = [{"identity": job.identity, "seeds": job.protocol["seeds"]} for job in own]
+        rows.append(facts)
+    return rows
+
+
+def _published(located: "Located") -> dict[str, dict[str, Any]]:
+    """By their id the published rows that the suite may refer to."""
+    from bench.spec.publications import load_published
+
+    use = located.suite.published
+    file = load_published(use.file, located.root) if use else None
+    if use is None or file is None:
+        return {}
+    table = file.table(use.table)
+    source = {"table": table.id, "metric": table.metric, "trust": table.trust}
+    return {row.id: {**source, **row.model_dump(mode="json", exclude_defaults=True)} for row in table.rows}
+
+
+def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
+    from bench.plan.identity import canonical
+
+    made: dict[str, Any] = {}
+    rows = []
+    for job in jobs:
+        if job.repetition or not job.protocol["policy"]:
+            continue
+        # Rows that differ in their methods' options only have one placement.
+        key = canonical([job.protocol[part] for part in ("detector", "policy", "bits", "methods")])
+        if key not in made:
+            made[key] = _placement(job, args)
+        rows.append({"id": job.row.id, "bits": str(job.row.bits), **made[key]})
+    if not rows:
+        raise BenchError(f"{args.suite}: no row that runs at tier {args.tier} has quantizers")
+    return {"rows": rows}
+
+
+def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
+    from bench.engine.inspect import placement_of
+
+    placement = placement_of(job, args.root.resolve())
+    pins = placement.pins(job.protocol["policy"]["edge_bits"])
+    declared = job.row.pins.get(job.tier)
+    return {
+        "pins": pins.model_dump(),
+        "pinned": declared.model_dump() if declared else None,
+        **_sites(placement),
+        "full_precision": list(placement.fp),
+    }
+
+
+def _sites(placement: "Placement") -> dict[str, Any]:
+    weights = [
+        {"module": site.module, "tensor": site.name, "bits": site.bits, "signed": site.signed}
+        for site in placement.weights
+    ]
+    activations = [
+        {
+            "tensor": site.name,
+            "bits": site.bits,
+            "signed": site.signed,
+            "producer": site.producer,
+            "readers": [{"module": module, "call": call} for module, call in site.readers],
+        }
+        for site in placement.activations
+    ]
+    return {"weights": weights, "activations": activations}

@@ -1,0 +1,40 @@
+"""One line of progress: rewritten on a terminal, a new line every few seconds elsewhere."""
+
+import sys
+import time
+
+LINE_EVERY_S = 10.0
+REWRITE_EVERY_S = 0.1
+
+
+class Ticker:
+    """Called with what is done and what there is; writes to stderr, so that stdout stays clean for pipes."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.live = sys.stderr.isatty()
+        self.last = time.monotonic()
+        self.open = False
+
+    def __enter__(self) -> "Ticker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.open:
+            print(file=sys.stderr)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say how far it is, unless the last word was a moment ago."""
+        now = time.monotonic()
+        if now - self.last < (REWRITE_EVERY_S if self.live else LINE_EVERY_S) and not (
+            self.live and done == total
+        ):
+            return
+        self.last, self.open = now, self.live
+        text = f"{self.what}: {done}/{total} images"
+        print(
+            f"\r\x1b[K{text}" if self.live else text,
+            end="" if self.live else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

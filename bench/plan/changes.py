@@ -1,0 +1,45 @@
+"""Why an identity differs: the keys of two protocols that do, in words."""
+
+from typing import Any
+
+from bench.plan.identity import canonical
+
+SHOWN = 48
+"""Characters of a value."""
+_MISSING = object()
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Such as `recipe.optimizer.lr 0.01 -> 0.02`, for every key that differs; derived seeds only if alone."""
+    found = [
+        f"{path} {_word(path, old)} -> {_word(path, new)}" for path, old, new in _differ("", before, after)
+    ]
+    # The seeds follow from the data pin and the detector, so they are no reason of their own.
+    return [text for text in found if not text.startswith("seeds.")] or found
+
+
+def _differ(path: str, before: Any, after: Any) -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        pairs = [(f".{key}", before.get(key, _MISSING), after.get(key, _MISSING)) for key in keys]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = [(f"[{i}]", old, new) for i, (old, new) in enumerate(zip(before, after, strict=True))]
+    else:
+        return [] if _same(before, after) else [(path, before, after)]
+    return [change for step, old, new in pairs for change in _differ((path + step).lstrip("."), old, new)]
+
+
+def _same(before: Any, after: Any) -> bool:
+    """As the identity sees it: 1 and 1.0 are two values, since their texts differ."""
+    if before is _MISSING or after is _MISSING:
+        return False
+    return canonical(before) == canonical(after)
+
+
+def _word(path: str, value: Any) -> str:
+    if value is _MISSING:
+        return "(absent)"
+    if path in ("start", "data.pin") and isinstance(value, str):
+        return value.removeprefix("sha256:")[:12]
+    text = value if isinstance(value, str) else canonical(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -1,0 +1,87 @@
+"""What must fit between a tier and the rows that run at it, and inside its parts."""
+
+import re
+from collections.abc import Iterator
+
+from bench.spec.data import ShapesBase
+from bench.spec.detector import DetectorScale
+from bench.spec.faults import Fault, below
+from bench.spec.recipe import Recipe
+from bench.spec.suite import Metric, Suite, TierSpec
+
+_CHECKPOINT = re.compile(r"[^/\\\0]+-[0-9a-f]{8}\.pth")
+
+
+def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
+    """Faults of one tier; their places start at the tier."""
+    runs = [row for row in suite.rows if row.reported_only is None]
+    for row in runs:
+        scale = tier.detectors.get(row.detector)
+        if scale is None:
+            text = f"row {row.id!r} wants detector {row.detector!r}, which the tier lacks"
+            yield Fault(("detectors",), text)
+        elif row.recipe is None and row.start is None and scale.init.kind != "checkpoint":
+            text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
+            yield Fault(("detectors", row.detector, "init", "kind"), text)
+        if row.recipe is not None and row.recipe not in tier.recipes:
+            yield Fault(("recipes",), f"row {row.id!r} wants recipe {row.recipe!r}, which the tier lacks")
+        if not row.bits.is_fp and tier.calibration is None:
+            yield Fault((), f"row {row.id!r} has quantizers, so the tier needs `calibration`")
+    for name in tier.recipes.keys() - {row.recipe for row in runs}:
+        yield Fault(("recipes", name), f"no row uses recipe {name!r}")
+    for name in tier.detectors.keys() - {row.detector for row in runs}:
+        yield Fault(("detectors", name), f"no row uses detector {name!r}")
+    for name, scale in tier.detectors.items():
+        yield from below(("detectors", name), _detector(scale))
+    for name, recipe in tier.recipes.items():
+        yield from below(("recipes", name), _recipe(recipe))
+    yield from _data(tier)
+    yield from below(("metric",), _metric(tier.metric))
+
+
+def _detector(scale: DetectorScale) -> Iterator[Fault]:
+    init = scale.init
+    if init.kind == "scratch" and init.file is not None:
+        yield Fault(("init", "file"), "training from scratch starts from no file")
+    elif init.kind != "scratch" and init.file is None:
+        yield Fault(("init",), f"init {init.kind} needs a `file`")
+    elif init.file is not None and not _CHECKPOINT.fullmatch(init.file):
+        what = "a file name that ends in -<first 8 hex digits of its sha256>.pth, without folders"
+        yield Fault(("init", "file"), f"expected {what}")
+
+
+def _recipe(recipe: Recipe) -> Iterator[Fault]:
+    optimizer, scale = recipe.optimizer, recipe.augment.scale
+    if recipe.warmup is not None and recipe.warmup.length > recipe.length:
+        text = f"a warm-up of {recipe.warmup.length} lasts past the end, {recipe.length}"
+        yield Fault(("warmup", "length"), text)
+    if optimizer.nesterov and not optimizer.momentum:
+        yield Fault(("optimizer", "nesterov"), "nesterov needs a momentum")
+    for k, beta in enumerate(optimizer.betas or ()):
+        if not 0 <= beta < 1:
+            yield Fault(("optimizer", "betas", k), f"must be at least 0 and less than 1, found {beta}")
+    if scale is not None and scale[0] > scale[1]:
+        yield Fault(("augment", "scale"), f"the range {scale[0]} to {scale[1]} is empty")
+
+
+def _data(tier: TierSpec) -> Iterator[Fault]:
+    data = tier.data
+    if not isinstance(data, ShapesBase):
+        classes = data.classes or ()
+        for k, name in enumerate(classes):
+            if name in classes[:k]:
+                yield Fault(("data", "classes", k), f"class {name!r} stands twice")
+        return
+    if tier.calibration is not None and tier.calibration.images > data.images.train:
+        text = f"{tier.calibration.images} calibration images of {data.images.train} training images"
+        yield Fault(("calibration", "images"), text)
+    for name, recipe in tier.recipes.items():
+        if recipe.batch > data.images.train * recipe.repeat:
+            text = f"a batch of {recipe.batch} images from {data.images.train} training images"
+            yield Fault(("recipes", name, "batch"), text)
+
+
+def _metric(metric: Metric) -> Iterator[Fault]:
+    foreign = {"iou", "pixels"} if metric.variant == "coco" else {"area_side"}
+    for name in sorted(foreign & metric.model_fields_set):
+        yield Fault((name,), f"metric {metric.variant} has no `{name}`")

@@ -1,0 +1,152 @@
+"""Facts about a class, read from its source: planning must neither import torch nor run a user's code."""
+
+import ast
+import sys
+import warnings
+from functools import lru_cache
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import NamedTuple
+
+import bench
+
+PACKAGE = Path(bench.__file__).parent
+MAX_BASES = 8
+"""Base classes are followed this far."""
+
+
+class ClassFacts(NamedTuple):
+    """What a class statement says."""
+
+    version: int | None
+    """The constant that its body assigns to `version`; None where it assigns none, or something else."""
+    members: frozenset[str]
+    """Names that it or a base class defines, as far as the bases can be followed in source."""
+
+
+def read_class(target: str, ignore: str = "") -> ClassFacts:
+    """Facts about the class `package.module:Class`; members of the base class `ignore` do not count.
+
+    Raises LookupError with the reason where the module cannot be found or read, or has no such class.
+    """
+    module, _, name = target.partition(":")
+    tree = _source(module)
+    node = _classes(tree).get(name)
+    if node is None:
+        raise LookupError(f"{_find(module)} has no class {name}")
+    return ClassFacts(_version(node), frozenset(_members(node, tree, module, ignore, MAX_BASES)))
+
+
+def _find(module: str) -> Path:
+    parts = module.split(".")
+    if parts[0] == bench.__name__:
+        # Wherever it was imported from: an editable installation is no folder on the path.
+        file = PACKAGE.joinpath(*parts[1:]).with_suffix(".py")
+        if not file.is_file():
+            raise LookupError(f"there is no module {module}")
+        return file
+    spec: ModuleSpec | None = None
+    for end in range(1, len(parts) + 1):
+        # `importlib.util.find_spec` would import the packages around the module.
+        path = spec.submodule_search_locations if spec else None
+        found = None if end > 1 and path is None else _spec(".".join(parts[:end]), path)
+        if found is None:
+            raise LookupError(f"there is no module {'.'.join(parts[:end])} on the Python path")
+        spec = found
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise LookupError(f"module {module} has no Python source")
+    return Path(spec.origin)
+
+
+def _spec(name: str, path: object) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        try:
+            spec: ModuleSpec | None = finder.find_spec(name, path)  # type: ignore[arg-type]
+        except (ImportError, ValueError, AttributeError):
+            continue
+        if spec is not None:
+            return spec
+    return None
+
+
+def _source(module: str) -> ast.Module:
+    file = _find(module)
+    try:
+        return _parsed(file, file.stat().st_mtime_ns)
+    except OSError as error:
+        raise LookupError(f"{file} cannot be read: {error.strerror}") from None
+
+
+@lru_cache
+def _parsed(file: Path, changed: int) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        raise LookupError(f"{file}:{error.lineno}: {error.msg}") from None
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise LookupError(f"{file} cannot be read: {error}") from None
+
+
+def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _version(node: ast.ClassDef) -> int | None:
+    for line in node.body:
+        if "version" in _assigned(line) and isinstance(line, ast.Assign | ast.AnnAssign):
+            value = line.value.value if isinstance(line.value, ast.Constant) else None
+            return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return None
+
+
+def _assigned(line: ast.stmt) -> set[str]:
+    targets: list[ast.expr] = line.targets if isinstance(line, ast.Assign) else []
+    if isinstance(line, ast.AnnAssign):
+        targets = [line.target]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _members(node: ast.ClassDef, tree: ast.Module, module: str, ignore: str, depth: int) -> set[str]:
+    members = {line.name for line in node.body if isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef)}
+    members = members.union(*map(_assigned, node.body))
+    for base in node.bases if depth else []:
+        target = _base(base, tree, module)
+        if target is None or target == ignore:
+            continue
+        origin, _, name = target.partition(":")
+        try:
+            other = _source(origin)
+        except LookupError:
+            continue
+        if found := _classes(other).get(name):
+            members |= _members(found, other, origin, ignore, depth - 1)
+    return members
+
+
+def _base(base: ast.expr, tree: ast.Module, module: str) -> str | None:
+    """The base class as `package.module:Class`; None where only running the code could tell."""
+    if isinstance(base, ast.Subscript):
+        base = base.value
+    if isinstance(base, ast.Name):
+        if base.id in _classes(tree):
+            return f"{module}:{base.id}"
+        origin = _imported(tree, module).get(base.id)
+        return ":".join(origin.rsplit(".", 1)) if origin and "." in origin else None
+    owner = ast.unparse(base.value) if isinstance(base, ast.Attribute) else ""
+    origin = _imported(tree, module).get(owner)
+    return f"{origin}:{base.attr}" if origin and isinstance(base, ast.Attribute) else None
+
+
+def _imported(tree: ast.Module, module: str) -> dict[str, str]:
+    """Dotted origin of each name that the module's import statements bind."""
+    origins: dict[str, str] = {}
+    for line in tree.body:
+        if isinstance(line, ast.Import):
+            origins.update({alias.asname or alias.name: alias.name for alias in line.names})
+        elif isinstance(line, ast.ImportFrom):
+            around = ".".join(module.split(".")[: -line.level]) if line.level else ""
+            source = ".".join(filter(None, (around, line.module)))
+            origins.update({alias.asname or alias.name: f"{source}.{alias.name}" for alias in line.names})
+    return origins
