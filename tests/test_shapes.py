@@ -147,7 +147,9 @@ def test_no_float_and_no_random_number_of_a_library(monkeypatch: pytest.MonkeyPa
 def test_splits_flavours_and_numbers_differ() -> None:
     seen = {
         scene_bytes(render(flavour, 64, split, index))
-        for flavour in FLAVOURS for split in ("train", "tune", "test") for index in range(20)
+        for flavour in FLAVOURS
+        for split in ("train", "tune", "test")
+        for index in range(20)
     }
     assert len(seen) == 120
 
@@ -177,10 +179,13 @@ def test_boxes_are_tight_around_the_silhouette(monkeypatch: pytest.MonkeyPatch) 
         boxes = [o.box for o in render("coco", 128, "test", index).objects]
         for x0, y0, x1, y1 in boxes:
             matching = [
-                d.silhouette for d in drawn
+                d.silhouette
+                for d in drawn
                 if d.silhouette[y0:y1, x0:x1].sum() == d.silhouette.sum()
-                and d.silhouette[y0, x0:x1].any() and d.silhouette[y1 - 1, x0:x1].any()
-                and d.silhouette[y0:y1, x0].any() and d.silhouette[y0:y1, x1 - 1].any()
+                and d.silhouette[y0, x0:x1].any()
+                and d.silhouette[y1 - 1, x0:x1].any()
+                and d.silhouette[y0:y1, x0].any()
+                and d.silhouette[y0:y1, x1 - 1].any()
             ]
             assert matching
 
@@ -189,7 +194,8 @@ def test_an_object_stands_out_from_its_background(scenes: dict[Flavour, list[Sce
     """Inside a box the values spread more than in the empty scenes, whose only content is background."""
     inside = [
         float(scene.pixels[y0:y1, x0:x1].astype(int).reshape(-1, 3).std(axis=0).max())
-        for scene in scenes["voc"] for (x0, y0, x1, y1) in [o.box for o in scene.objects]
+        for scene in scenes["voc"]
+        for (x0, y0, x1, y1) in [o.box for o in scene.objects]
     ]
     empty = [scene.pixels.reshape(-1, 3).std(axis=0).max() for scene in scenes["voc"] if not scene.objects]
     assert empty and np.median(inside) > 2 * np.median(empty)
@@ -281,7 +287,8 @@ def test_coco_folder_reads_back(tmp_path: Path) -> None:
         assert (decoded(folder / "test" / image["file_name"]) == scene.pixels).all()
         read = [
             (a["category_id"] - 1, a["bbox"], a["area"], a["iscrowd"])
-            for a in coco["annotations"] if a["image_id"] == image["id"]
+            for a in coco["annotations"]
+            if a["image_id"] == image["id"]
         ]
         assert read == [
             (o.label, [o.box[0], o.box[1], o.box[2] - o.box[0], o.box[3] - o.box[1]], o.area, int(o.crowd))

@@ -18,7 +18,12 @@ LINE_EVERY_S = 30.0
 def display() -> Iterator[Display]:
     """What fits the standard output."""
     if sys.stdout.isatty():
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[news]}"), TimeElapsedColumn()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[news]}"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=Console()) as progress:
             yield _Live(progress)
     else:
@@ -42,7 +47,9 @@ class _Live:
         self.tasks[job.identity] = self.bars.add_task(job.name, total=None, news="starting")
 
     def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
-        self.bars.update(self.tasks[job.identity], completed=done, total=total, news=_news(phase, done, total, loss))
+        self.bars.update(
+            self.tasks[job.identity], completed=done, total=total, news=_news(phase, done, total, loss)
+        )
 
     def finished(self, outcome: Outcome) -> None:
         task = self.tasks.pop(outcome.job.identity, None)

@@ -39,9 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="qdet-bench", description="Reproducibility benchmark suite for quantized object detectors.", epilog=EXIT_CODES
+        prog="qdet-bench",
+        description="Reproducibility benchmark suite for quantized object detectors.",
+        epilog=EXIT_CODES,
     )
-    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds suites/, baselines/ and results/ (default: the working directory)")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(),
+        help="folder that holds suites/, baselines/ and results/ (default: the working directory)",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (listing, show, plan, run, check, table, data, score):
         module.add_parser(commands)

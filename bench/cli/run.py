@@ -17,14 +17,30 @@ FAILED, INCOMPLETE = 1, 3
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = commands.add_parser("run", help="run what is missing of suites", description="Run what is missing; what is done is not done again.")
+    parser = commands.add_parser(
+        "run",
+        help="run what is missing of suites",
+        description="Run what is missing; what is done is not done again.",
+    )
     add_suites(parser)
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from")
-    parser.add_argument("--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from"
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for each core)")
-    parser.add_argument("--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing")
-    parser.add_argument("--allow-failures", action="store_true", help="exit 0 once each row has a record or a recorded failure")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="write the identity and state of each job as JSON")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing"
+    )
+    parser.add_argument(
+        "--allow-failures",
+        action="store_true",
+        help="exit 0 once each row has a record or a recorded failure",
+    )
+    parser.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="write the identity and state of each job as JSON"
+    )
     parser.set_defaults(run=run)
 
 
@@ -39,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     for name in ("seeds", "jobs"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name} {getattr(args, name)}: must be at least 1")
-    jobs = unique(job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds))
+    jobs = unique(
+        job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds)
+    )
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(jobs, store)
@@ -68,7 +86,12 @@ def _write_manifest(path: Path, outcomes: "list[Outcome]") -> None:
     from bench.records.files import write_json
 
     jobs = [
-        {"job": o.job.name, "identity": o.job.identity, "state": "done" if o.state == "executed" else o.state, "reason": o.reason}
+        {
+            "job": o.job.name,
+            "identity": o.job.identity,
+            "state": "done" if o.state == "executed" else o.state,
+            "reason": o.reason,
+        }
         for o in outcomes
     ]
     write_json(path, {"jobs": jobs})

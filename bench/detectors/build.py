@@ -24,10 +24,11 @@ def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], se
 
     config = model_config(name, scale, len(classes))
     torch.manual_seed(seed)
-    model: nn.Module = MODELS.build(config)
+    model: Any = MODELS.build(config)
     model.init_weights()
-    model.dataset_meta = {"classes": classes}  # type: ignore[assignment]
-    return model
+    model.dataset_meta = {"classes": classes}
+    built: nn.Module = model
+    return built
 
 
 def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:

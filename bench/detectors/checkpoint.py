@@ -26,7 +26,9 @@ def load_weights(model: nn.Module, path: Path, expected: str) -> None:
         raise BenchError(f"{path}: the checkpoint to start from is absent")
     found = sha256(path)
     if found != expected:
-        raise BenchError(f"{path}: sha256 {found[:16]}… instead of {expected[:16]}…; remove the job's folder to train it again")
+        raise BenchError(
+            f"{path}: sha256 {found[:16]}… instead of {expected[:16]}…; remove the job's folder to train it again"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)

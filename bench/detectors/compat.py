@@ -25,15 +25,20 @@ class _ExtStandIn(types.ModuleType):
             raise AttributeError(name)
 
         def absent(*_: Any, **__: Any) -> None:
-            raise RuntimeError(f"mmcv's compiled operator {name!r} is needed here; install a full mmcv in place of mmcv-lite")
+            raise RuntimeError(
+                f"mmcv's compiled operator {name!r} is needed here; install a full mmcv in place of mmcv-lite"
+            )
 
         return absent
 
-    def nms(self, boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int) -> torch.Tensor:
+    def nms(
+        self, boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int
+    ) -> torch.Tensor:
         """Indices kept by NMS of `boxes` [n, 4] (x1, y1, x2, y2) in descending order of score."""
         if offset != 0:
             raise RuntimeError(f"NMS with pixel offset {offset} is not offered by torchvision")
-        return torchvision.ops.nms(boxes, scores, iou_threshold)
+        kept: torch.Tensor = torchvision.ops.nms(boxes, scores, iou_threshold)
+        return kept
 
 
 @functools.cache

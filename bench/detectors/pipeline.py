@@ -31,7 +31,9 @@ def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
     from mmengine.dataset import pseudo_collate
 
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
-    base = _base_dataset(dataset, [_load, _resize(size), dict(type="PackDetInputs", meta_keys=keys)], test_mode=True)
+    base = _base_dataset(
+        dataset, [_load, _resize(size), dict(type="PackDetInputs", meta_keys=keys)], test_mode=True
+    )
     return DataLoader(base, batch_size=batch, shuffle=False, collate_fn=pseudo_collate)
 
 
@@ -61,7 +63,12 @@ def _train_transforms(size: Input, augment: Augment) -> list[Any]:
     if augment.scale is not None:
         # The resized image is cut or padded back, so that a batch keeps the input's size.
         steps = [
-            dict(type="RandomResize", scale=tuple(size.size), ratio_range=tuple(augment.scale), keep_ratio=size.keep_ratio),
+            dict(
+                type="RandomResize",
+                scale=tuple(size.size),
+                ratio_range=tuple(augment.scale),
+                keep_ratio=size.keep_ratio,
+            ),
             dict(type="RandomCrop", crop_size=(size.size[1], size.size[0]), allow_negative_crop=True),
         ]
     if augment.flip:
@@ -87,7 +94,10 @@ def _base_dataset(dataset: Dataset, pipeline: list[Any], test_mode: bool) -> Any
 
     filter_cfg = None if test_mode else dict(filter_empty_gt=False)
     return _Loaded(
-        metainfo=dict(classes=dataset.classes), pipeline=pipeline, test_mode=test_mode, filter_cfg=filter_cfg,
+        metainfo=dict(classes=dataset.classes),
+        pipeline=pipeline,
+        test_mode=test_mode,
+        filter_cfg=filter_cfg,
         serialize_data=False,
     )
 

@@ -13,7 +13,11 @@ from bench.spec.detector import Input
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, dataset: Dataset, size: Input, batch: int, progress: Callable[[int, int], None] | None = None
+    model: nn.Module,
+    dataset: Dataset,
+    size: Input,
+    batch: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """COCO results (`image_id, category_id, bbox [x, y, w, h] px, score`), images in order, scores descending."""
     categories = [category["id"] for category in dataset.coco["categories"]]

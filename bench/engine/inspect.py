@@ -27,7 +27,10 @@ def placement_of(job: Job, root: Path) -> Placement:
     classes = tuple(f"class{k}" for k in range(CLASSES))
     model = build_detector(job.protocol["detector"]["name"], scale, classes, 0)
     width, height = scale.input.size
-    batch = {"inputs": [torch.zeros(3, height, width, dtype=torch.uint8)], "data_samples": [_sample(width, height)]}
+    batch = {
+        "inputs": [torch.zeros(3, height, width, dtype=torch.uint8)],
+        "data_samples": [_sample(width, height)],
+    }
     return trace_placement(model, batch, policy, Bits.parse(job.protocol["bits"]))
 
 
@@ -35,4 +38,6 @@ def _sample(width: int, height: int) -> object:
     from mmdet.structures import DetDataSample
 
     shape = (height, width)
-    return DetDataSample(metainfo={"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": (1.0, 1.0)})
+    return DetDataSample(
+        metainfo={"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": (1.0, 1.0)}
+    )

@@ -31,7 +31,12 @@ class Placed(NamedTuple):
 
 
 def quantize(
-    model: nn.Module, methods: list[Any], train: Dataset, order: Order, scale: DetectorScale, recipe: Recipe | None
+    model: nn.Module,
+    methods: list[Any],
+    train: Dataset,
+    order: Order,
+    scale: DetectorScale,
+    recipe: Recipe | None,
 ) -> Placed:
     """Put calibrated quantizers into `model`.
 
@@ -51,7 +56,7 @@ def quantize(
     if len(makers) != 1:
         raise BenchError(f"{len(makers)} methods of the row make quantizers instead of one")
     quantizers = makers[0](placement)
-    sites = [site.name for site in (*placement.weights, *placement.activations)]
+    sites = [site.name for site in placement.sites]
     if sorted(quantizers) != sorted(sites):
         raise BenchError("the method's quantizers are not those of the placement")
     apply(model, placement, quantizers)
@@ -80,5 +85,4 @@ def _forwards(model: nn.Module, batches: list[dict[str, Any]]) -> Iterator[Calla
 
 
 def _describe(placement: Placement) -> tuple[str, ...]:
-    sites = (*placement.weights, *placement.activations)
-    return tuple(f"{site.name} {'' if site.signed else 'u'}int{site.bits}" for site in sites)
+    return tuple(f"{site.name} {'' if site.signed else 'u'}int{site.bits}" for site in placement.sites)

@@ -56,7 +56,9 @@ class Display(Protocol):
         """A job ended, or needed no work."""
 
 
-def run_jobs(jobs: Sequence[Job], store: Store, parallel: int, arguments: tuple[str, ...], display: Display) -> list[Outcome]:
+def run_jobs(
+    jobs: Sequence[Job], store: Store, parallel: int, arguments: tuple[str, ...], display: Display
+) -> list[Outcome]:
     """Run what is not done, at most `parallel` jobs at once; a failing job does not stop the others.
 
     Returns one outcome a job, in the order of `jobs`.
@@ -112,8 +114,13 @@ class _Scheduler:
             return Outcome(job, "blocked", job.blocked)
         if folder.record() is not None:
             return Outcome(job, "done")
-        if job.start is not None and (origin := self.outcomes[job.start.identity]).state in ("failed", "blocked"):
-            return Outcome(job, "failed", f"row {job.start.row.id} that it starts from {origin.state}: {origin.reason}")
+        if job.start is not None and (origin := self.outcomes[job.start.identity]).state in (
+            "failed",
+            "blocked",
+        ):
+            return Outcome(
+                job, "failed", f"row {job.start.row.id} that it starts from {origin.state}: {origin.reason}"
+            )
         return None
 
     def _launch(self, job: Job) -> None:
@@ -196,5 +203,3 @@ class _Scheduler:
 def unique(jobs: Iterable[Job]) -> list[Job]:
     """The jobs without those of the same identity: suites share their FP checkpoints."""
     return list({job.identity: job for job in jobs}.values())
-
-

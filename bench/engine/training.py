@@ -51,7 +51,9 @@ class _Watch(Hook):  # type: ignore[misc]
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         loss = float(outputs["loss"].detach())
         if not torch.isfinite(torch.tensor(loss)):
             raise BenchError(f"the loss became {loss} at step {runner.iter + 1}")
@@ -68,8 +70,14 @@ class _QuietRunner(Runner):  # type: ignore[misc]
 
 
 def train(
-    model: nn.Module, loader: DataLoader[Any], recipe: Recipe, lengths: Lengths, seed: int, folder: Path,
-    regularisers: list[Regulariser], progress: Progress,
+    model: nn.Module,
+    loader: DataLoader[Any],
+    recipe: Recipe,
+    lengths: Lengths,
+    seed: int,
+    folder: Path,
+    regularisers: list[Regulariser],
+    progress: Progress,
 ) -> list[float]:
     """Train `model` in place for `lengths.total` steps; returns the loss of each step.
 
@@ -104,7 +112,8 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[
     if not regularisers:
         yield
         return
-    plain: Any = model.loss
+    patched: Any = model
+    plain = patched.loss
 
     def loss(batch_inputs: torch.Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
         terms = dict(plain(batch_inputs, batch_data_samples))
@@ -114,11 +123,11 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[
             terms[f"regulariser_{number}_loss"] = regulariser(model, batch)
         return terms
 
-    model.loss = loss
+    patched.loss = loss
     try:
         yield
     finally:
-        del model.loss
+        del patched.loss
 
 
 def _optim_wrapper(recipe: Recipe) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class QuantConv2d(nn.Conv2d):
         quantize_input = self.held.inputs[self.call]
         self.call += 1
         x, weight = quantize_input(x), self.held.weight(self.weight)
-        return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
+        return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> None:
@@ -54,7 +54,9 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
         if type(conv) is not nn.Conv2d:
             raise TypeError(f"{site.module} is a {type(conv).__name__}, not a plain convolution")
         by_call = inputs[site.module]
-        layer = QuantConv2d(conv, _Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call)))))
+        layer = QuantConv2d(
+            conv, _Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call))))
+        )
         parent, _, child = site.module.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)
     model.quantizers = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
@@ -80,8 +82,8 @@ def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
             quantizer.mode = "observe"
     for forward in forwards:
         forward()
-    for quantizer in model.modules():
-        if isinstance(quantizer, Quantizer):
-            quantizer.initialise()
-            quantizer.mode = "quantize"
+    for module in model.modules():
+        if isinstance(module, Quantizer):
+            module.initialise()
+            module.mode = "quantize"
     model.train(training)

@@ -55,7 +55,7 @@ def lsq(
     Returns:
         Tensor of x's shape. Infinite entries saturate with finite gradients; NaN stays NaN.
     """
-    s = _ScaleGradient.apply(step, grad_scale)
+    s: Tensor = _ScaleGradient.apply(step, grad_scale)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         if variant == "paper":
             v = x / s
@@ -68,5 +68,6 @@ def lsq(
     # Entries outside are constants; zero in their place keeps an infinity out of the step's gradient.
     within = torch.where(inside, x, torch.zeros_like(x))
     scaled = within / s if variant == "paper" else within * (1 / s)
-    codes = torch.where(inside, _RoundSte.apply(scaled), outside_code)
+    rounded: Tensor = _RoundSte.apply(scaled)  # type: ignore[no-untyped-call]
+    codes = torch.where(inside, rounded, outside_code)
     return codes * s

@@ -12,7 +12,13 @@ class LsqQuantizer(Quantizer):
     """Fake quantization with a learned step size whose gradient is scaled by g = 1 / sqrt(N * QP)."""
 
     def __init__(
-        self, bits: int, signed: bool, observer: Observer, range_test: RangeTest, grad_scale: str, batched: bool
+        self,
+        bits: int,
+        signed: bool,
+        observer: Observer,
+        range_test: RangeTest,
+        grad_scale: str,
+        batched: bool,
     ) -> None:
         super().__init__(bits, signed, observer)
         self.range_test = range_test
@@ -33,4 +39,4 @@ class LsqQuantizer(Quantizer):
         count = x.numel()
         if self.grad_scale == "feature" and self.batched:
             count //= x.shape[0]
-        return 1.0 / (count * self.qmax) ** 0.5
+        return float((count * self.qmax) ** -0.5)

@@ -53,8 +53,8 @@ class StepObserver:
         if self.spec.kind == "lsq":
             if not self.count:
                 raise RuntimeError("the observer saw no data")
-            mean = torch.tensor(self.total / self.count)
-            return (2 * mean / self.qmax**0.5).clamp_min(torch.finfo(torch.float32).eps)
+            step = 2 * self.total / self.count / self.qmax**0.5
+            return torch.tensor(max(step, torch.finfo(torch.float32).eps))
         if self.low is None or self.high is None:
             raise RuntimeError("the observer saw no data")
         return step_of_range(self.low, self.high, self.qmin, self.qmax, self.signed)

@@ -40,13 +40,17 @@ class Placement(NamedTuple):
     activations: tuple[ActivationSite, ...]
     fp: tuple[str, ...]
 
+    @property
+    def sites(self) -> "tuple[WeightSite | ActivationSite, ...]":
+        """All of them, weights first."""
+        return (*self.weights, *self.activations)
+
     def pins(self, edge_bits: int) -> Pins:
         """The counts that a suite pins."""
-        sites = [*self.weights, *self.activations]
         return Pins(
             weights=len(self.weights),
             activations=len(self.activations),
-            edge=sum(site.bits == edge_bits for site in sites),
+            edge=sum(site.bits == edge_bits for site in self.sites),
             unsigned=sum(not site.signed for site in self.activations),
         )
 

@@ -47,9 +47,13 @@ class JobFolder:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{self.record_file}: not a record ({where}: {first['msg']}); remove it to run the job again") from None
+            raise BenchError(
+                f"{self.record_file}: not a record ({where}: {first['msg']}); remove it to run the job again"
+            ) from None
         if not record.identity.startswith(self.path.name):
-            raise BenchError(f"{self.record_file}: the record of another job; remove it to run this one again")
+            raise BenchError(
+                f"{self.record_file}: the record of another job; remove it to run this one again"
+            )
         return record
 
     def failure(self) -> Failure | None:

@@ -32,14 +32,16 @@ class CocoWriter:
         coco["images"].append({"id": image, "file_name": name, "width": width, "height": height})
         for thing in scene.objects:
             x0, y0, x1, y1 = thing.box
-            coco["annotations"].append({
-                "id": len(coco["annotations"]) + 1,
-                "image_id": image,
-                "category_id": thing.label + 1,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": thing.area,
-                "iscrowd": int(thing.crowd),
-            })
+            coco["annotations"].append(
+                {
+                    "id": len(coco["annotations"]) + 1,
+                    "image_id": image,
+                    "category_id": thing.label + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": thing.area,
+                    "iscrowd": int(thing.crowd),
+                }
+            )
 
     def finish(self) -> None:
         """Write `instances_<split>.json` of each split."""

@@ -9,12 +9,12 @@ from bench.data.shapes.raster import GRID
 from bench.data.shapes.rng import Stream
 
 _COUNTS: dict[Flavour, tuple[int, ...]] = {
-    "voc": (10, 140, 140, 100, 60, 30, 20),
+    "voc": (10, 60, 100, 120, 120, 110, 90, 70, 50),
     "coco": (10, 70, 80, 90, 90, 80, 70, 60, 50),
 }
 """Weights of 0, 1, 2 ... objects."""
 _TILT = TURN * 18 // 360
-_LARGEST = (7, 10)
+_LARGEST: dict[Flavour, tuple[int, int]] = {"voc": (1, 2), "coco": (7, 10)}
 """Largest object, as a fraction of the side."""
 
 
@@ -64,7 +64,7 @@ def plan(stream: Stream, flavour: Flavour, side: int) -> list[Item]:
 
 def _size(stream: Stream, flavour: Flavour, side: int) -> int:
     """Size in 1/GRID px, log-uniform from the smallest to the largest; in COCO half of the draws lean to small."""
-    low, high = smallest(flavour, side) * GRID, side * GRID * _LARGEST[0] // _LARGEST[1]
+    low, high = smallest(flavour, side) * GRID, side * GRID * _LARGEST[flavour][0] // _LARGEST[flavour][1]
     rungs = 0
     while low * power(rungs + 1) // ONE <= high:
         rungs += 1

@@ -1,0 +1,84 @@
+"""`qdet-bench check`: verdicts against baselines and published numbers."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.common import add_json, add_suites, located, print_json
+
+if TYPE_CHECKING:
+    from bench.spec.load import Located
+    from bench.verdict.verdicts import Verdict
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "check",
+        help="verdicts on what was measured",
+        description="Verdicts on what was measured: placement, absent metrics, our own baseline, "
+        "published numbers (tier paper only). Exit 1: one fails; 3: results are absent.",
+    )
+    add_suites(parser)
+    parser.add_argument("--gate", action="store_true", help="let absent results pass: exit 1 or 0")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, 1 where one fails, 3 where results are absent."""
+    from bench.verdict.baseline import load
+    from bench.verdict.check import judge
+    from bench.verdict.gather import gather
+    from bench.verdict.references import published_table
+    from bench.verdict.verdicts import exit_code
+
+    judged = [
+        (suite, judge(gather(suite, args.tier), load(suite, args.tier), published_table(suite)))
+        for suite in located(args)
+    ]
+    code = exit_code((verdict for _, verdicts in judged for verdict in verdicts), args.gate)
+    if args.json:
+        print_json(
+            {"exit": code, "suites": [_as_json(suite, args.tier, verdicts) for suite, verdicts in judged]}
+        )
+    else:
+        print("\n\n".join(_text(suite, args.tier, verdicts) for suite, verdicts in judged))
+    return code
+
+
+def _as_json(suite: "Located", tier: str, verdicts: "list[Verdict]") -> dict[str, Any]:
+    return {
+        "suite": suite.name,
+        "tier": tier,
+        "counts": _counts(verdicts),
+        "verdicts": [verdict.as_json() for verdict in verdicts],
+    }
+
+
+def _text(suite: "Located", tier: str, verdicts: "list[Verdict]") -> str:
+    from tabulate import tabulate
+
+    lines = [
+        [v.row, "" if v.repetition is None else str(v.repetition), _status(v), " ".join(v.message.split())]
+        for v in verdicts
+        # Away from tier `paper` all references read the same: one line below says it.
+        if v.kind != "reference" or tier == "paper"
+    ]
+    table = tabulate(lines, ["row", "seed", "verdict", ""], tablefmt="plain", disable_numparse=True)
+    parts = [f"{suite.name}, tier {tier}", "\n".join(line.rstrip() for line in table.splitlines())]
+    if tier != "paper" and any(v.kind == "reference" for v in verdicts):
+        parts.append("Published numbers: not run at tier paper.")
+    counts = ", ".join(f"{number} {status}" for status, number in _counts(verdicts).items())
+    return "\n".join([*parts, f"{suite.name}: {counts}"])
+
+
+def _status(verdict: "Verdict") -> str:
+    if verdict.kind == "reference":
+        return f"paper: {verdict.status}"
+    return f"{verdict.status}, tainted: {verdict.taint}" if verdict.taint else verdict.status
+
+
+def _counts(verdicts: "list[Verdict]") -> dict[str, int]:
+    """Number of verdicts of each status, references left out."""
+    found = [verdict.status for verdict in verdicts if verdict.kind != "reference"]
+    return {status: found.count(status) for status in dict.fromkeys(found)}

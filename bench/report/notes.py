@@ -1,0 +1,143 @@
+"""The notes below a table: where its numbers come from and what they do not say."""
+
+from collections.abc import Iterator
+
+from bench.records.record import Record
+from bench.report.wording import DOUBTFUL, data_name, grouped, metric_name, seconds
+from bench.spec.published import PublishedTable
+from bench.verdict.faults import fault, taint
+from bench.verdict.gather import JobResult, Results
+from bench.verdict.references import published_row
+from bench.verdict.verdicts import Verdict
+
+PROBLEMS = 3
+"""Problems of the data that a note quotes."""
+
+
+def caution(results: Results, table: PublishedTable | None) -> str | None:
+    """Keeps a reader from comparing columns that cannot be compared; None where they can."""
+    if results.tier == "paper":
+        return None
+    data = data_name(results.located.suite.tiers[results.tier].data)
+    smoke = (
+        " A few training steps on a few images: a test of the machinery, no result."
+        if results.tier == "smoke"
+        else ""
+    )
+    published = [published_row(row.row, table) for row in results.rows]
+    sets = ", ".join(dict.fromkeys(row.dataset for row in published if row is not None))
+    if not sets:
+        return f"Measured on {data}, tier {results.tier}.{smoke}"
+    return (
+        f"Measured on {data}, tier {results.tier}; the paper's columns are {sets}: the two cannot be "
+        f"compared, only differences between rows within one of them. Nothing here confirms or refutes the "
+        f"paper.{smoke}"
+    )
+
+
+def notes(
+    results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool
+) -> Iterator[str]:
+    """All notes, the paper's first, those on the machine last."""
+    spec = results.located.suite.tiers[results.tier]
+    yield f"Measured: {metric_name(spec.metric)}; of several runs the mean."
+    if table is not None:
+        yield from _published(results, table)
+    for row in results.rows:
+        if row.row.reconstruction is not None:
+            yield f"{row.row.label} {row.row.bits} is a reconstruction: {row.row.reconstruction}"
+        if row.row.note is not None:
+            yield f"{row.row.label} {row.row.bits}: {row.row.note}"
+    sound = [(r.job, r.record) for r in results.jobs if r.record is not None and fault(r) is None]
+    pairs = [(job.row.id, record) for job, record in sound]
+    yield from _tainted(pairs)
+    for verdict in verdicts:
+        if verdict.kind == "baseline" and verdict.message:
+            yield f"Baseline, {verdict.row} seed {verdict.repetition}: {verdict.status}: {verdict.message}"
+    if committed:
+        yield from _stale(results)
+    yield from _measurement(pairs)
+
+
+def _published(results: Results, table: PublishedTable) -> Iterator[str]:
+    source = table.source
+    link = f", arXiv {source.arxiv}" if source.arxiv else ""
+    yield (
+        f"Paper: {source.paper}{link}, {source.where} ({table.id}): {table.title}; metric {table.metric}, "
+        f"trust mark {table.trust} (baselines/published/README.md). {table.note or ''}".rstrip()
+    )
+    for row in results.rows:
+        published = published_row(row.row, table)
+        if published is None:
+            continue
+        name = f"{published.method} {published.bits}"
+        if published.doubtful is not None:
+            yield f"{DOUBTFUL} {name}: doubtful: {published.doubtful}"
+        if published.note is not None:
+            yield f"Paper, {name}: {published.note}"
+
+
+def _tainted(pairs: list[tuple[str, Record]]) -> Iterator[str]:
+    found = [(row, f"tainted: {why}") for row, record in pairs if (why := taint(record)) is not None]
+    yield from grouped(found, len({row for row, _ in pairs}))
+
+
+def _stale(results: Results) -> Iterator[str]:
+    done = [r for r in results.jobs if r.record is not None]
+    old = [r for r in done if r.job.blocked is None and _is_stale(r)]
+    if old:
+        names = ", ".join(dict.fromkeys(r.job.row.id for r in old))
+        yield f"Committed under an earlier protocol than the suite declares now: {names}."
+    if any(r.job.blocked is not None for r in done):
+        yield "The data are not here, so whether the suite still declares this protocol was not checked."
+
+
+def _is_stale(result: JobResult) -> bool:
+    return result.record is not None and result.record.identity != result.job.identity
+
+
+def _measurement(pairs: list[tuple[str, Record]]) -> Iterator[str]:
+    among = len({row for row, _ in pairs})
+    runs = [f"{row} {_run(record)}" for row, record in pairs]
+    if runs:
+        yield f"Training steps and wall time of each run: {'; '.join(runs)}."
+    for say in (_data, _environment, _code):
+        yield from grouped(((row, say(record)) for row, record in pairs), among)
+
+
+def _run(record: Record) -> str:
+    steps = f"{record.training.steps} steps, " if record.training is not None else ""
+    return f"{steps}{seconds(record)}"
+
+
+def _data(record: Record) -> str:
+    data = record.data
+    splits = "; ".join(
+        f"{name} {', '.join(f'{count} {what}' for what, count in counts.items() if count)}"
+        for name, counts in data.splits.items()
+    )
+    found = (
+        f"problems found by the reader: {'; '.join(data.problems[:PROBLEMS])}"
+        if data.problems
+        else "no problems"
+    )
+    more = f" and {len(data.problems) - PROBLEMS} more" if len(data.problems) > PROBLEMS else ""
+    return f"Data {data.pin[:19]}…: {splits}; {found}{more}."
+
+
+def _environment(record: Record) -> str:
+    facts = record.environment
+    packages = facts.get("packages", {})
+    libraries = ", ".join(
+        f"{name} {packages[name]}" for name in ("torch", "mmdet", "pycocotools") if name in packages
+    )
+    return (
+        f"Environment {record.environment_key}: {facts.get('processor')}, {facts.get('device')}, "
+        f"{libraries}, kernels {facts.get('kernels')}, threads {facts.get('threads')}."
+    )
+
+
+def _code(record: Record) -> str:
+    origin = record.provenance
+    state = {None: "", False: "", True: ", with changes that were not committed"}[origin.dirty]
+    return f"Code: commit {(origin.commit or 'unknown')[:12]}{state}, source {origin.source[:12]}."

@@ -1,0 +1,116 @@
+"""The model of a results table: what a suite measured at a tier, beside what its paper printed."""
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from bench.report.details import as_json
+from bench.report.notes import caution, notes
+from bench.report.wording import data_name, percent, printed, runs_state
+from bench.spec.published import PublishedTable, Quantity
+from bench.spec.suite import Row
+from bench.verdict.baseline import Baseline
+from bench.verdict.check import judge
+from bench.verdict.faults import HEADLINE, fault
+from bench.verdict.gather import Results, RowResult
+from bench.verdict.references import published_row
+from bench.verdict.verdicts import Verdict
+
+COCO: tuple[Quantity, ...] = ("AP", "AP50", "AP75")
+
+
+class Column(NamedTuple):
+    """A heading, and whether numbers stand below it."""
+
+    heading: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as plain text; each format escapes them for itself."""
+
+    title: str
+    suite: str
+    tier: str
+    data: str
+    caution: str | None
+    """What a reader must know before looking at the numbers."""
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    content: dict[str, Any]
+    """Everything, for JSON."""
+
+
+def build(
+    results: Results, table: PublishedTable | None, baseline: Baseline | None, committed: bool = False
+) -> Table:
+    """The table of local results, or of committed ones, which are not compared with themselves."""
+    suite = results.located.suite
+    spec = suite.tiers[results.tier]
+    verdicts = judge(results, None if committed else baseline, table)
+    metric = HEADLINE[spec.metric.variant]
+    measured: tuple[str, ...] = COCO if metric == "AP" else (metric,)
+    columns, rows = _Columns(results, table, measured, committed), []
+    for row in results.rows:
+        rows.append(columns.cells(row, [v for v in verdicts if v.row == row.row.id]))
+    return Table(
+        title=suite.title,
+        suite=results.located.name,
+        tier=results.tier,
+        data=data_name(spec.data),
+        caution=caution(results, table),
+        columns=columns.headings,
+        rows=tuple(rows),
+        notes=tuple(notes(results, table, [] if committed else verdicts, committed)),
+        content=as_json(results, table, verdicts, committed),
+    )
+
+
+class _Columns:
+    """Which columns a table has, and what stands in them."""
+
+    def __init__(
+        self, results: Results, table: PublishedTable | None, measured: tuple[str, ...], committed: bool
+    ) -> None:
+        self.table, self.measured, self.committed = table, measured, committed
+        self.detectors = len({row.row.detector for row in results.rows}) > 1
+        rows = [published_row(row.row, table) for row in results.rows]
+        self.published = tuple(dict.fromkeys(name for row in rows if row is not None for name in row.metrics))
+
+    @property
+    def headings(self) -> tuple[Column, ...]:
+        return (
+            Column("method"),
+            Column("W/A"),
+            *([Column("detector")] if self.detectors else []),
+            *(Column(name, numeric=True) for name in self.measured),
+            Column("runs", numeric=True),
+            *(Column(f"paper {name}", numeric=True) for name in self.published),
+            Column("state"),
+            *([] if self.committed else [Column("baseline")]),
+        )
+
+    def cells(self, row: RowResult, verdicts: list[Verdict]) -> tuple[str, ...]:
+        sound = [r.record for r in row.jobs if r.record is not None and fault(r) is None]
+        published = published_row(row.row, self.table)
+        values = [[r.metrics[name] for r in sound if r.metrics.get(name, -1) >= 0] for name in self.measured]
+        return (
+            row.row.label,
+            str(row.row.bits),
+            *([row.row.detector] if self.detectors else []),
+            *(percent(fmean(found)) if found else "" for found in values),
+            str(len(sound)) if row.jobs else "",
+            *(printed(published, name) for name in self.published),
+            runs_state(row),
+            *([] if self.committed else [_against_baseline(row.row, verdicts)]),
+        )
+
+
+def _against_baseline(row: Row, verdicts: list[Verdict]) -> str:
+    """`holds`; of several runs `2 holds, 1 regressed`."""
+    found = [verdict.status for verdict in verdicts if verdict.kind == "baseline" and verdict.row == row.id]
+    if len(found) == 1:
+        return found[0]
+    return ", ".join(f"{found.count(status)} {status}" for status in dict.fromkeys(found))

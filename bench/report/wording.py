@@ -1,0 +1,85 @@
+"""How data sets, numbers and states are worded in a table."""
+
+from collections.abc import Iterable
+
+from bench.records.record import Record
+from bench.spec.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
+from bench.spec.published import PublishedRow, Quantity
+from bench.spec.suite import Metric
+from bench.verdict.faults import fault
+from bench.verdict.gather import JobResult, RowResult
+
+DOUBTFUL = "(?)"
+
+
+def data_name(data: DataSpec) -> str:
+    """What the numbers were measured on; generated drawings are always called so."""
+    match data:
+        case ShapesVoc():
+            return f"Shapes-VOC (generated drawings, {data.side} px)"
+        case ShapesCoco():
+            return f"Shapes-COCO (generated drawings, {data.side} px)"
+        case VocData():
+            return f"VOC data in {data.path}: {', '.join(data.test)}"
+        case CocoData():
+            return f"COCO data in {data.path}: {data.test.annotations}"
+
+
+def metric_name(metric: Metric) -> str:
+    """The metric with all that it depends on."""
+    if metric.variant == "coco":
+        scaled = f", area ranges scaled by ({metric.area_side}/640)²" if metric.area_side != 640 else ""
+        return f"COCO AP at IoU .50:.95, AP50, AP75{scaled}, in percent"
+    rule = "at 11 recall levels" if metric.variant == "voc07" else "by area"
+    return f"VOC mAP {rule}, IoU {metric.iou:g}, {metric.pixels} pixels, in percent"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent, two decimals."""
+    return f"{100 * fraction:.2f}"
+
+
+def printed(published: PublishedRow | None, name: Quantity) -> str:
+    """A published number as its source prints it; a gain with its sign, a doubtful one with its mark."""
+    if published is None or name not in published.metrics:
+        return ""
+    value = published.metrics[name]
+    text = f"+{value}" if published.kind == "gain" else f"{value}"
+    return f"{text} {DOUBTFUL}" if published.doubtful else text
+
+
+def runs_state(row: RowResult) -> str:
+    """`ok`, or what each run lacks that is no result."""
+    if row.row.reported_only is not None:
+        return f"not run: {row.row.reported_only}"
+    lacking = {result.job.repetition: why for result in row.jobs if (why := lack(result)) is not None}
+    if not lacking:
+        return "ok"
+    if len(row.jobs) == 1:
+        return lacking[0]
+    if len(lacking) == len(row.jobs) and len(set(lacking.values())) == 1:
+        return lacking[0]
+    seeds = "; ".join(f"seed {repetition} {why}" for repetition, why in lacking.items())
+    return f"{len(row.jobs) - len(lacking)} of {len(row.jobs)} ok; {seeds}"
+
+
+def lack(result: JobResult) -> str | None:
+    """Why a run is no result; None for a sound one."""
+    if result.record is None:
+        return f"{result.state}: {result.reason}" if result.reason else result.state
+    why = fault(result)
+    return None if why is None else f"failed: {why}"
+
+
+def grouped(pairs: Iterable[tuple[str, str]], among: int) -> list[str]:
+    """Texts with the rows that each is true of; a text that is true of all `among` rows stands alone."""
+    rows: dict[str, list[str]] = {}
+    for row, text in pairs:
+        if row not in rows.setdefault(text, []):
+            rows[text].append(row)
+    return [text if len(found) == among else f"{', '.join(found)}: {text}" for text, found in rows.items()]
+
+
+def seconds(record: Record) -> str:
+    """Wall time of a run, all phases."""
+    return f"{sum(phase.wall_s for phase in record.cost.phases.values()):.0f} s"

@@ -1,0 +1,157 @@
+"""Baselines: our own earlier records of a tier, all raw runs kept, in `baselines/<suite>.<tier>.json`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from bench.errors import BenchError, UsageError
+from bench.plan.jobs import Job
+from bench.records.files import write_json
+from bench.records.record import Record
+from bench.spec.base import Spec
+from bench.spec.load import Located
+from bench.spec.suite import Tier
+from bench.verdict.faults import fault
+from bench.verdict.gather import JobResult, Results, collect
+
+
+class Exact(Spec):
+    """All metrics and the predictions are equal."""
+
+    kind: Literal["exact"] = "exact"
+
+
+class Absolute(Spec):
+    """One metric may move by `value`; whoever widens a tolerance says why."""
+
+    kind: Literal["absolute"]
+    metric: Annotated[str, Field(min_length=1)]
+    value: Annotated[float, Field(gt=0, le=1)]
+    """As a fraction: 0.001 is 0.1 point."""
+    reason: Annotated[str, Field(min_length=1)]
+
+
+Tolerance = Annotated[Exact | Absolute, Field(discriminator="kind")]
+
+
+class Tolerances(Spec):
+    """How far a row may move."""
+
+    default: Exact = Exact()
+    """Of every row without one of its own."""
+    rows: dict[str, Tolerance] = Field(default_factory=dict)
+
+    def of(self, row: str) -> Exact | Absolute:
+        """The tolerance of a row."""
+        return self.rows.get(row, self.default)
+
+
+class Entry(Spec):
+    """The record of one repetition of a row."""
+
+    row: str
+    repetition: Annotated[int, Field(ge=0)]
+    record: Record
+
+
+class Baseline(Spec):
+    """A baseline file."""
+
+    schema_version: Literal[1] = 1
+    suite: str
+    tier: Tier
+    tolerances: Tolerances = Tolerances()
+    entries: tuple[Entry, ...]
+
+    def record(self, row: str, repetition: int) -> Record | None:
+        """The record of that repetition; None where there is none."""
+        return next((e.record for e in self.entries if (e.row, e.repetition) == (row, repetition)), None)
+
+
+def baseline_file(located: Located, tier: Tier) -> Path:
+    """Where the baseline of a suite stands, whether it exists or not."""
+    return located.root / "baselines" / f"{located.name}.{tier}.json"
+
+
+def load(located: Located, tier: Tier) -> Baseline | None:
+    """The baseline; None where there is none. BenchError where the file is not the suite's baseline."""
+    path = baseline_file(located, tier)
+    try:
+        baseline = Baseline.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BenchError(
+            f"{path}: not a baseline ({where}: {first['msg']}); restore it or remove it"
+        ) from None
+    if (baseline.suite, baseline.tier) != (located.name, tier):
+        raise BenchError(f"{path}: the baseline of {baseline.suite}, tier {baseline.tier}; restore it")
+    return baseline
+
+
+def gather_committed(located: Located, tier: Tier) -> Results:
+    """The baseline's records in place of the local ones, also where they are of an earlier protocol."""
+    baseline = load(located, tier)
+    if baseline is None:
+        path = baseline_file(located, tier)
+        raise BenchError(
+            f"{path}: there is no baseline; `qdet-bench accept {located.name} --tier {tier}` writes one"
+        )
+
+    def find(job: Job) -> JobResult:
+        record = baseline.record(job.row.id, job.repetition)
+        return JobResult(job, "absent") if record is None else JobResult(job, "done", record)
+
+    return collect(located, tier, find)
+
+
+def accept(results: Results, rows: Sequence[str] = ()) -> Path:
+    """Make the local records the baseline; with `rows` only theirs, the others stay as they are.
+
+    Tolerances stay. Returns the file. Raises BenchError where a job of the rows has no sound record, and
+    UsageError for a row that the suite does not run.
+    """
+    located, tier = results.located, results.tier
+    known = [r.row.id for r in results.rows if r.jobs]
+    for row in rows:
+        if row not in known:
+            raise UsageError(f"{located.name} runs no row {row!r}; it runs {', '.join(known)}")
+    entries = {
+        (j.job.row.id, j.job.repetition): _entry(j) for j in results.jobs if not rows or j.job.row.id in rows
+    }
+    earlier = load(located, tier)
+    if rows and earlier is not None:
+        kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
+        entries = kept | entries
+    order = {row: index for index, row in enumerate(known)}
+    baseline = Baseline(
+        suite=located.name,
+        tier=tier,
+        tolerances=_kept(earlier, known),
+        entries=tuple(sorted(entries.values(), key=lambda e: (order[e.row], e.repetition))),
+    )
+    path = baseline_file(located, tier)
+    write_json(path, json.loads(baseline.model_dump_json()))
+    return path
+
+
+def _entry(result: JobResult) -> Entry:
+    job = result.job
+    why = fault(result) or (None if result.record else result.reason or "it has not run")
+    if why is not None or result.record is None:
+        raise BenchError(f"{job.name} cannot be accepted: {why}")
+    return Entry(row=job.row.id, repetition=job.repetition, record=result.record)
+
+
+def _kept(earlier: Baseline | None, known: list[str]) -> Tolerances:
+    if earlier is None:
+        return Tolerances()
+    rows = {row: tolerance for row, tolerance in earlier.tolerances.rows.items() if row in known}
+    return Tolerances(default=earlier.tolerances.default, rows=rows)

@@ -1,0 +1,37 @@
+"""All verdicts of a suite at a tier."""
+
+from bench.spec.published import PublishedTable
+from bench.verdict.baseline import Baseline
+from bench.verdict.compare import compare
+from bench.verdict.faults import fault, taint
+from bench.verdict.gather import JobResult, Results
+from bench.verdict.references import judge_references
+from bench.verdict.verdicts import Status, Verdict
+
+
+def judge(results: Results, baseline: Baseline | None, table: PublishedTable | None) -> list[Verdict]:
+    """Rows in the suite's order, one verdict a job against the baseline; then the references."""
+    verdicts: list[Verdict] = []
+    for row in results.rows:
+        if row.row.reported_only is not None:
+            verdicts.append(Verdict("result", row.row.id, None, "not run", row.row.reported_only))
+        verdicts += [judge_job(result, baseline) for result in row.jobs]
+    return verdicts + judge_references(results, table)
+
+
+def judge_job(result: JobResult, baseline: Baseline | None) -> Verdict:
+    """A job that failed, is absent, or is no sound result has that verdict; a sound one is compared."""
+    job, record = result.job, result.record
+    row, repetition = job.row.id, job.repetition
+    if result.state == "failed":
+        return Verdict("result", row, repetition, "fails", result.reason or "")
+    if record is None:
+        status: Status = "blocked" if result.state == "blocked" else "absent"
+        return Verdict("result", row, repetition, status, result.reason or "not run yet")
+    if (why := fault(result)) is not None:
+        return Verdict("result", row, repetition, "fails", why)
+    earlier = None if baseline is None else baseline.record(row, repetition)
+    if baseline is None or earlier is None:
+        return Verdict("baseline", row, repetition, "no baseline", "", taint(record))
+    found = compare(record, earlier, baseline.tolerances.of(row))
+    return Verdict("baseline", row, repetition, found.status, found.message, taint(record))

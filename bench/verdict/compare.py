@@ -1,0 +1,125 @@
+"""A record against the baseline's record of the same row and repetition."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from bench.records.record import Record
+from bench.verdict.baseline import Absolute, Exact
+from bench.verdict.faults import headline
+from bench.verdict.verdicts import Status
+
+SHOWN = 3
+"""Differences that a message spells out."""
+
+
+class Comparison(NamedTuple):
+    """What came out, and why."""
+
+    status: Status
+    message: str
+
+
+class _Move(NamedTuple):
+    """A metric that differs; None where one side lacks it."""
+
+    name: str
+    here: float | None
+    there: float | None
+
+    def __str__(self) -> str:
+        """Both values in percent, and the difference where there is one."""
+        text = f"{self.name} {_percent(self.here)}, baseline {_percent(self.there)}"
+        if self.here is None or self.there is None:
+            return text
+        return f"{text} ({100 * (self.here - self.there):+.4g})"
+
+
+def compare(here: Record, there: Record, tolerance: Exact | Absolute) -> Comparison:
+    """Compare `here`, a sound record of the job as planned, with the baseline's."""
+    for name, ours, theirs in (
+        ("data pin", here.data.pin, there.data.pin),
+        ("metric", here.protocol["metric"], there.protocol.get("metric")),
+    ):
+        if ours != theirs:
+            message = f"not compared: {name} {_short(ours)}, baseline {_short(theirs)}"
+            return Comparison("inconclusive", message)
+    if here.identity != there.identity:
+        what = _listed(
+            [
+                f"{path} {_short(a)}, there {_short(b)}"
+                for path, a, b in _differences(here.protocol, there.protocol)
+            ]
+        )
+        message = f"the baseline is of another protocol ({what or 'its form'}); accept a new one"
+        return Comparison("inconclusive", message)
+    moves = list(_moves(here, there))
+    if here.environment_key != there.environment_key:
+        return Comparison("inconclusive", _across(here, there, moves))
+    return _within(here, there, moves, tolerance)
+
+
+def _within(here: Record, there: Record, moves: list[_Move], tolerance: Exact | Absolute) -> Comparison:
+    same = here.predictions.digest == there.predictions.digest
+    if not moves and same:
+        return Comparison("holds", "")
+    if isinstance(tolerance, Absolute):
+        ours, theirs = here.metrics.get(tolerance.metric), there.metrics.get(tolerance.metric)
+        if ours is not None and theirs is not None and abs(ours - theirs) <= tolerance.value:
+            move = _Move(tolerance.metric, ours, theirs)
+            return Comparison("holds", f"{move}, within {100 * tolerance.value:g}: {tolerance.reason}")
+    name = headline(here)
+    text = _listed([str(move) for move in sorted(moves, key=lambda m: m.name != name)])
+    if same:
+        text += "; from the same predictions, so the scoring has changed"
+    for move in moves:
+        if move.name == name and move.here is not None and move.there is not None:
+            return Comparison("regressed" if move.here < move.there else "improved", text)
+    digests = f"predictions {here.predictions.digest[:12]}, baseline {there.predictions.digest[:12]}"
+    return Comparison("changed", text or f"{digests}; all metrics are equal")
+
+
+def _across(here: Record, there: Record, moves: list[_Move]) -> str:
+    facts = [
+        f"{path} {_short(a)}, there {_short(b)}"
+        for path, a, b in _differences(here.environment, there.environment)
+    ]
+    what = f" ({_listed(facts)})" if facts else ""
+    if moves:
+        found = _listed([str(move) for move in moves])
+    elif here.predictions.digest == there.predictions.digest:
+        found = "the predictions are equal all the same"
+    else:
+        found = "all metrics are equal, the predictions are not"
+    return f"another environment{what}: equality to the bit is promised within one only; {found}"
+
+
+def _moves(here: Record, there: Record) -> Iterator[_Move]:
+    for name in dict.fromkeys([*here.metrics, *there.metrics]):
+        ours, theirs = here.metrics.get(name), there.metrics.get(name)
+        if ours != theirs:
+            yield _Move(name, ours, theirs)
+
+
+def _differences(here: Any, there: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The leaves in which two JSON values differ, as `recipe.optimizer.lr`."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        for key in dict.fromkeys([*here, *there]):
+            yield from _differences(here.get(key), there.get(key), f"{path}.{key}" if path else str(key))
+    elif here != there:
+        yield path, here, there
+
+
+def _listed(texts: list[str]) -> str:
+    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    return "; ".join(texts[:SHOWN] + more)
+
+
+def _percent(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.2f}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key} {item}" for key, item in value.items())
+    text = str(value)
+    return f"{text[:39]}…" if len(text) > 40 else text

@@ -1,0 +1,52 @@
+"""What makes a finished job no result at all, whatever its AP."""
+
+from bench.records.record import Record
+from bench.spec.placement import Pins
+from bench.verdict.gather import JobResult
+
+HEADLINE = {"coco": "AP", "voc07": "mAP", "voc12": "mAP"}
+"""The metric that verdicts look at first, by metric variant."""
+
+
+def headline(record: Record) -> str | None:
+    """Name of the metric that decides between `regressed` and `improved`; None for an unknown variant."""
+    metric = record.protocol.get("metric")
+    return HEADLINE.get(str(metric.get("variant"))) if isinstance(metric, dict) else None
+
+
+def fault(result: JobResult) -> str | None:
+    """Why a finished job is no result: placement or headline metric; None for a sound one, or none."""
+    if result.record is None:
+        return None
+    pins = result.job.row.pins.get(result.job.tier)
+    if pins is not None and (wrong := _misplaced(result.record.placement, pins)):
+        return wrong
+    name = headline(result.record)
+    if name is None:
+        return "its metric variant is unknown"
+    value = result.record.metrics.get(name)
+    if value is None:
+        return f"{name} is absent"
+    # One test for NaN, infinity and -1, which stands for an undefined value.
+    if not 0 <= value <= 1:
+        return f"{name} is {value:g}"
+    return None
+
+
+def taint(record: Record) -> str | None:
+    """Why a record counts less: its data are not pinned; None where nothing is wrong."""
+    if record.kind == "external":
+        return "predictions made elsewhere"
+    if not record.data.pin.startswith("sha256:"):
+        return "unpinned data"
+    return None
+
+
+def _misplaced(found: Pins | None, pins: Pins) -> str | None:
+    if found is None:
+        return "placement: there are no quantizers, but the suite pins some"
+    counts, pinned = found.model_dump(), pins.model_dump()
+    wrong = [
+        f"{name} {counts[name]}, pinned {pinned[name]}" for name in pinned if counts[name] != pinned[name]
+    ]
+    return f"placement: {'; '.join(wrong)}" if wrong else None

@@ -1,0 +1,102 @@
+"""What there is of a suite at a tier: rows in order, each job with its record or the reason why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.errors import BenchError
+from bench.plan.identity import identity
+from bench.plan.jobs import Job, plan
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.spec.load import Located
+from bench.spec.suite import Row, Tier
+
+State = Literal["done", "failed", "blocked", "absent"]
+"""`blocked`: its data are absent; `absent`: it never ran."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A job and what became of it."""
+
+    job: Job
+    state: State
+    record: Record | None = None
+    """Only of a job that is done."""
+    reason: str | None = None
+    """Why a job failed or is blocked."""
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row and its jobs, by repetition; a row that is reported only has none."""
+
+    row: Row
+    jobs: tuple[JobResult, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All rows of a suite at a tier."""
+
+    located: Located
+    tier: Tier
+    rows: tuple[RowResult, ...]
+
+    @property
+    def jobs(self) -> tuple[JobResult, ...]:
+        """The jobs of all rows, in the order of the rows."""
+        return tuple(result for row in self.rows for result in row.jobs)
+
+
+def gather(located: Located, tier: Tier) -> Results:
+    """What the local store has. A record that cannot be read is a failure with its reason, never a crash."""
+    store = Store(located.root)
+    seen: dict[str, JobResult] = {}
+
+    def find(job: Job) -> JobResult:
+        if job.identity not in seen:
+            origin = None if job.start is None else find(job.start)
+            seen[job.identity] = _local(job, store, origin)
+        return seen[job.identity]
+
+    return collect(located, tier, find)
+
+
+def collect(located: Located, tier: Tier, find: Callable[[Job], JobResult]) -> Results:
+    """The planned jobs of a suite, each as `find` has it."""
+    jobs = plan(located, tier)
+    rows = (RowResult(row, tuple(find(j) for j in jobs if j.row.id == row.id)) for row in located.suite.rows)
+    return Results(located, tier, tuple(rows))
+
+
+def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
+    if job.blocked is not None:
+        return JobResult(job, "blocked", reason=job.blocked)
+    folder = store.folder(job.identity)
+    try:
+        record = folder.record()
+        failure = folder.failure()
+    except (BenchError, OSError) as error:
+        return JobResult(job, "failed", reason=str(error))
+    if record is not None:
+        if _is_of(record, job):
+            return JobResult(job, "done", record)
+        return JobResult(
+            job, "failed", reason=f"{folder.record_file}: its protocol is not the job's; remove it"
+        )
+    if failure is not None:
+        return JobResult(job, "failed", reason=failure.reason)
+    if origin is not None and origin.state == "failed":
+        # The runner leaves no note in the folder of a job that it could not begin.
+        reason = f"row {origin.job.row.id}, which it starts from, failed: {origin.reason}"
+        return JobResult(job, "failed", reason=reason)
+    return JobResult(job, "absent")
+
+
+def _is_of(record: Record, job: Job) -> bool:
+    try:
+        return record.identity == job.identity == identity(record.protocol)
+    except ValueError:  # NaN in the protocol of a file that somebody changed
+        return False

@@ -1,0 +1,51 @@
+"""Shared by the tests: a root of its own for each, and the smoke jobs, run once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+SUITE = "hqod/table1"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data, where the machine has it."""
+    folder = Path(os.environ.get("QDET_SHARED", PROJECT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set QDET_SHARED")
+    return folder
+
+
+def make_root(folder: Path) -> Path:
+    """A root with the project's suites and published numbers, and no results."""
+    for part in ("suites", "baselines"):
+        shutil.copytree(PROJECT / part, folder / part)
+    return folder
+
+
+def bench(root: Path, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run `qdet-bench` as a user does; the exit code must be `expect`."""
+    command = [sys.executable, "-m", "bench", "--root", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=600)
+    assert expect is None or done.returncode == expect, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="session")
+def smoke_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke jobs of HQOD Table I, run with two jobs at once. Tests must not change it."""
+    root = make_root(tmp_path_factory.mktemp("smoke") / "root")
+    done = bench(root, "run", SUITE, "--tier", "smoke", "--jobs", "2")
+    assert "3 executed" in done.stdout, done.stdout
+    return root
+
+
+@pytest.fixture
+def finished_root(smoke_root: Path, tmp_path: Path) -> Path:
+    """A copy of the finished smoke jobs, to change at will."""
+    return Path(shutil.copytree(smoke_root, tmp_path / "root"))

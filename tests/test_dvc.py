@@ -1,0 +1,85 @@
+"""`dvc repro` from end to end, at tier smoke: what a second one does, an edited row, a failing row."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+SUITE = Path("suites/hqod/table1.yaml")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Git checkout of the working tree's files whose stages run tier smoke."""
+    root = tmp_path_factory.mktemp("dvc") / "checkout"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (PROJECT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, root / name)
+    stages = root / "dvc.yaml"
+    text = stages.read_text(encoding="utf-8")
+    assert "tier: mini" in text
+    stages.write_text(text.replace("tier: mini", "tier: smoke"), encoding="utf-8")
+    (root / "dvc.lock").unlink(missing_ok=True)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
+        subprocess.run([*git, *command], cwd=root, check=True)
+    return root
+
+
+def repro(root: Path) -> tuple[str, float]:
+    binaries = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+    }
+    begin = time.monotonic()
+    command = [str(binaries / "dvc"), "repro"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout, time.monotonic() - begin
+
+
+def test_repro(checkout: Path) -> None:
+    output, _ = repro(checkout)
+    assert "3 jobs: 3 executed" in output
+    table = checkout / "results" / "local" / "hqod" / "table1.smoke.md"
+    assert "FP+ft" in table.read_text(encoding="utf-8")
+
+    output, seconds = repro(checkout)
+    assert "up to date" in output and "jobs:" not in output
+    assert seconds < 10
+
+    suite = checkout / SUITE
+    text = suite.read_text(encoding="utf-8")
+    head, recipe, rest = text.partition("      qat-w4a4:")
+    suite.write_text(head + recipe + rest.replace("lr: 0.001", "lr: 0.003", 1), encoding="utf-8")
+    output, _ = repro(checkout)
+    assert "3 jobs: 2 done, 1 executed" in output
+
+    text = suite.read_text(encoding="utf-8")
+    suite.write_text(
+        text.replace("activations: 69", "activations: 68", 1).replace("lr: 0.003", "lr: 0.004", 1),
+        encoding="utf-8",
+    )
+    # A failed row is written down, the table comes all the same, and the gate is the last to speak.
+    binaries = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(checkout),
+    }
+    done = subprocess.run(
+        [str(binaries / "dvc"), "repro"], cwd=checkout, env=environment, capture_output=True, text=True
+    )
+    assert "3 jobs: 2 done, 1 failed" in done.stdout
+    assert "activations 69 instead of 68" in table.read_text(encoding="utf-8")
+    assert done.returncode != 0 and "check@hqod-table1" in done.stderr + done.stdout
