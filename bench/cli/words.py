@@ -1,10 +1,13 @@
 """Values as the reading commands print them."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 WIDTH = 100
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*")
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
 def cost_words(cost: Mapping[str, Any]) -> str:
@@ -43,8 +46,7 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_flow(entry) for entry in value) + "]"
-    # JSON's scalars are YAML's; a string that holds nothing special needs no quotes.
-    plain = isinstance(value, str) and value.replace("-", "").replace("_", "").replace(".", "").isalpha()
-    return (
-        value if plain and value not in ("true", "false", "null") else json.dumps(value, ensure_ascii=False)
-    )
+    # JSON's scalars are YAML's; a string that no reader of YAML takes for anything else needs no quotes.
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)

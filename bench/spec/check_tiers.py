@@ -27,16 +27,21 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
             yield Fault(("recipes",), f"row {row.id!r} wants recipe {row.recipe!r}, which the tier lacks")
         if not row.bits.is_fp and tier.calibration is None:
             yield Fault((), f"row {row.id!r} has quantizers, so the tier needs `calibration`")
-    for name in tier.recipes.keys() - {row.recipe for row in runs}:
-        yield Fault(("recipes", name), f"no row uses recipe {name!r}")
-    for name in tier.detectors.keys() - {row.detector for row in runs}:
-        yield Fault(("detectors", name), f"no row uses detector {name!r}")
     for name, scale in tier.detectors.items():
         yield from below(("detectors", name), _detector(scale))
     for name, recipe in tier.recipes.items():
         yield from below(("recipes", name), _recipe(recipe))
     yield from _data(tier)
     yield from below(("metric",), _metric(tier.metric))
+
+
+def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
+    """Recipes and detectors that no row of the suite uses."""
+    runs = [row for row in suite.rows if row.reported_only is None]
+    for name in tier.recipes.keys() - {row.recipe for row in runs}:
+        yield Fault(("recipes", name), f"no row uses recipe {name!r}")
+    for name in tier.detectors.keys() - {row.detector for row in runs}:
+        yield Fault(("detectors", name), f"no row uses detector {name!r}")
 
 
 def _detector(scale: DetectorScale) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from bench.errors import UsageError
 from bench.spec.catalog import CATALOG
-from bench.spec.check_tiers import tier_faults
+from bench.spec.check_tiers import tier_faults, unused_of_tier
 from bench.spec.faults import Fault, below
 from bench.spec.methods import facts
 from bench.spec.suite import Row, Suite
@@ -26,11 +26,16 @@ def faults(suite: Suite, published: Collection[str] | None) -> Iterator[Fault]:
             yield Fault(("rows", i, "id"), f"row id {row.id!r} is used twice")
         yield from below(("rows", i), _row(row, names))
     yield from _chains(suite, names.rows)
-    used = {row.policy for row in suite.rows}
-    for policy in suite.policies.keys() - used:
-        yield Fault(("policies", policy), f"no row uses policy {policy!r}")
     for name, tier in suite.tiers.items():
         yield from below(("tiers", name), tier_faults(tier, suite))
+
+
+def unused(suite: Suite) -> Iterator[Fault]:
+    """What is declared and used by no row; often the other end of a name that another fault is about."""
+    for policy in suite.policies.keys() - {row.policy for row in suite.rows}:
+        yield Fault(("policies", policy), f"no row uses policy {policy!r}")
+    for name, tier in suite.tiers.items():
+        yield from below(("tiers", name), unused_of_tier(tier, suite))
 
 
 class _Names:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import UsageError
-from bench.spec.checks import faults, unknown
+from bench.spec.checks import faults, unknown, unused
 from bench.spec.faults import Fault
 from bench.spec.messages import SHOWN, describe, validate
 from bench.spec.methods import options_model
@@ -44,6 +44,7 @@ def load_suite(name: str, root: Path) -> Located:
     suite = validate(Suite, source)
     problems = [(fault.line(source), fault.message) for fault in _faults(suite, root)]
     problems += _option_problems(suite, source)
+    problems = problems or [(fault.line(source), fault.message) for fault in unused(suite)]
     if problems:
         lines = [f"{shown(path)}:{line}: {text}" for line, text in sorted(problems)]
         more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
