@@ -1,7 +1,7 @@
 """Small suites, jobs and records for tests: a folder with everything that `check` and `table` read."""
 
 import json
-import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from bench.records.files import write_json, write_text
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.load import Located, load_suite
+from bench.spec.source import load_mapping
 from bench.spec.suite import Tier
 
 NAME = "toy/table1"
@@ -84,14 +85,18 @@ def suite_data(**changes: Any) -> dict[str, Any]:
     return suite | changes
 
 
+@cache
+def published_text() -> str:
+    """HQOD's Table III alone, which reads faster than the four."""
+    tables = load_mapping(PUBLISHED / "hqod.yaml").data["tables"]
+    return json.dumps({"tables": [table for table in tables if table["id"] == "T-HQOD-3"]})
+
+
 def located(root: Path, data: dict[str, Any] | None = None, name: str = NAME) -> Located:
     """Write a suite below `root`, with the published numbers beside it, and read it."""
     # JSON is YAML.
     write_text(root / "suites" / f"{name}.yaml", json.dumps(suite_data() if data is None else data))
-    folder = root / "baselines" / "published"
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        shutil.copy(PUBLISHED / "hqod.yaml", folder)
+    write_text(root / "baselines" / "published" / "hqod.yaml", published_text())
     return load_suite(name, root)
 
 

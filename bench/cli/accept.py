@@ -15,16 +15,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("suites", nargs=1, metavar="SUITE", help="name such as hqod/table1, a file, or `all`")
     add_tier(parser)
-    parser.add_argument(
-        "--rows", nargs="+", default=[], metavar="ROW", help="only these; the others stay as they are"
-    )
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these; the others stay as they are")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0; BenchError where a row has no sound record."""
-    from bench.cli.table import command, make_table
-    from bench.records.files import write_text
+    from bench.cli.table import command, make_table, save
     from bench.report.render import render
     from bench.verdict.baseline import accept
     from bench.verdict.gather import gather
@@ -35,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
             continue  # a few steps on a few images: never shown as results
         path = suite.root / "results" / f"{suite.name}.{args.tier}.md"
         table = make_table(suite, args.tier, committed=True)
-        write_text(path, render([table], "github", command([suite.name], args.tier, committed=True)))
+        save(path, render([table], "github", command([suite.name], args.tier, committed=True)))
         print(path)
     return 0

@@ -38,9 +38,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     code = exit_code((verdict for _, verdicts in judged for verdict in verdicts), args.gate)
     if args.json:
-        print_json(
-            {"exit": code, "suites": [_as_json(suite, args.tier, verdicts) for suite, verdicts in judged]}
-        )
+        print_json({"exit": code, "suites": [_as_json(suite, args.tier, verdicts) for suite, verdicts in judged]})
     else:
         print("\n\n".join(_text(suite, args.tier, verdicts) for suite, verdicts in judged))
     return code

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, located
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.report.table import Table
@@ -24,28 +25,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_suites(parser)
     parser.add_argument("--format", choices=FORMATS, default="github", help="default: github")
-    parser.add_argument(
-        "--committed", action="store_true", help="the committed baseline's results, not the local ones"
-    )
+    parser.add_argument("--committed", action="store_true", help="the committed baseline's results, not the local ones")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Always 0: an incomplete table is printed with what it lacks; `check` is the gate."""
-    from bench.records.files import write_text
     from bench.report.render import render
 
     suites = located(args)
     tables = [make_table(suite, args.tier, args.committed) for suite in suites]
-    text = render(
-        tables, args.format, command([s.name for s in suites], args.tier, args.committed, args.format)
-    )
+    text = render(tables, args.format, command([s.name for s in suites], args.tier, args.committed, args.format))
     if args.output is None:
         sys.stdout.write(text)
     else:
-        write_text(args.output, text)
+        save(args.output, text)
     return 0
+
+
+def save(path: Path, text: str) -> None:
+    """Write a table; BenchError where the file cannot be written."""
+    from bench.records.files import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def make_table(suite: "Located", tier: "Tier", committed: bool) -> "Table":

@@ -13,9 +13,7 @@ from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
 
 
-def as_json(
-    results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool
-) -> dict[str, Any]:
+def as_json(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> dict[str, Any]:
     """The whole content; metrics are fractions at full precision, published numbers are in percent."""
     suite = results.located.suite
     spec = suite.tiers[results.tier]
@@ -54,9 +52,7 @@ def _row(row: RowResult, table: PublishedTable | None, verdicts: list[Verdict]) 
 
 def _means(records: list[Record]) -> dict[str, float]:
     """Metrics that are defined in every run."""
-    names = [
-        n for n in (records[0].metrics if records else ()) if all(r.metrics.get(n, -1) >= 0 for r in records)
-    ]
+    names = [n for n in (records[0].metrics if records else ()) if all(r.metrics.get(n, -1) >= 0 for r in records)]
     return {name: fmean(record.metrics[name] for record in records) for name in names}
 
 
@@ -69,8 +65,6 @@ def _run(result: JobResult) -> dict[str, Any]:
     }
     if record is not None:
         # The protocol and the categories stay in the record: it is found by its identity.
-        kept = record.model_dump(
-            mode="json", exclude={"protocol", "per_category", "placement_sites", "identity"}
-        )
+        kept = record.model_dump(mode="json", exclude={"protocol", "per_category", "placement_sites", "identity"})
         found |= {"record": kept, "record_identity": record.identity, "tainted": taint(record)}
     return found

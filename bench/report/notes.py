@@ -20,9 +20,7 @@ def caution(results: Results, table: PublishedTable | None) -> str | None:
         return None
     data = data_name(results.located.suite.tiers[results.tier].data)
     smoke = (
-        " A few training steps on a few images: a test of the machinery, no result."
-        if results.tier == "smoke"
-        else ""
+        " A few training steps on a few images: a test of the machinery, no result." if results.tier == "smoke" else ""
     )
     published = [published_row(row.row, table) for row in results.rows]
     sets = ", ".join(dict.fromkeys(row.dataset for row in published if row is not None))
@@ -35,14 +33,14 @@ def caution(results: Results, table: PublishedTable | None) -> str | None:
     )
 
 
-def notes(
-    results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool
-) -> Iterator[str]:
+def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> Iterator[str]:
     """All notes, the paper's first, those on the machine last."""
     spec = results.located.suite.tiers[results.tier]
     yield f"Measured: {metric_name(spec.metric)}; of several runs the mean."
     if table is not None:
         yield from _published(results, table)
+    elif (named := results.located.suite.published) is not None:
+        yield f"The paper's numbers, {named.table} of {named.file}.yaml, are not below this root."
     for row in results.rows:
         if row.row.reconstruction is not None:
             yield f"{row.row.label} {row.row.bits} is a reconstruction: {row.row.reconstruction}"
@@ -116,11 +114,7 @@ def _data(record: Record) -> str:
         f"{name} {', '.join(f'{count} {what}' for what, count in counts.items() if count)}"
         for name, counts in data.splits.items()
     )
-    found = (
-        f"problems found by the reader: {'; '.join(data.problems[:PROBLEMS])}"
-        if data.problems
-        else "no problems"
-    )
+    found = f"problems found by the reader: {'; '.join(data.problems[:PROBLEMS])}" if data.problems else "no problems"
     more = f" and {len(data.problems) - PROBLEMS} more" if len(data.problems) > PROBLEMS else ""
     return f"Data {data.pin[:19]}…: {splits}; {found}{more}."
 
@@ -128,13 +122,16 @@ def _data(record: Record) -> str:
 def _environment(record: Record) -> str:
     facts = record.environment
     packages = facts.get("packages", {})
-    libraries = ", ".join(
-        f"{name} {packages[name]}" for name in ("torch", "mmdet", "pycocotools") if name in packages
-    )
+    libraries = ", ".join(f"{name} {packages[name]}" for name in ("torch", "mmdet", "pycocotools") if name in packages)
     return (
-        f"Environment {record.environment_key}: {facts.get('processor')}, {facts.get('device')}, "
+        f"Environment {record.environment_key}: {_processor(str(facts.get('processor')))}, {facts.get('device')}, "
         f"{libraries}, kernels {facts.get('kernels')}, threads {facts.get('threads')}."
     )
+
+
+def _processor(text: str) -> str:
+    """The model without its long list of vector extensions, which the key covers."""
+    return " ".join(word for word in text.split() if not word.startswith(("amx", "avx", "fma", "sse4")))
 
 
 def _code(record: Record) -> str:

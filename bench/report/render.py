@@ -40,9 +40,7 @@ def _github_one(table: Table) -> str:
         parts.append(f"> **{_markdown(table.caution)}**")
     headings = [_markdown(column.heading) for column in table.columns]
     rows = [[_markdown(cell) for cell in row] for row in table.rows]
-    parts.append(
-        tabulate(rows, headings, tablefmt="github", disable_numparse=True, colalign=_alignment(table.columns))
-    )
+    parts.append(tabulate(rows, headings, tablefmt="github", disable_numparse=True, colalign=_alignment(table.columns)))
     parts.append("\n".join(f"* {_markdown(note)}" for note in table.notes))
     return "\n\n".join(parts)
 
@@ -105,8 +103,8 @@ def _line(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Text that reads as it is, also within a cell; `*` marks re-implementations in papers."""
-    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", _line(text).replace("&", "&amp;"))
+    """Text that reads as it is, also within a cell; papers mark re-implementations by `*`."""
+    return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", _line(text).replace("&", "&amp;"))
 
 
 def _tex(text: str) -> str:

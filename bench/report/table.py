@@ -43,9 +43,7 @@ class Table:
     """Everything, for JSON."""
 
 
-def build(
-    results: Results, table: PublishedTable | None, baseline: Baseline | None, committed: bool = False
-) -> Table:
+def build(results: Results, table: PublishedTable | None, baseline: Baseline | None, committed: bool = False) -> Table:
     """The table of local results, or of committed ones, which are not compared with themselves."""
     suite = results.located.suite
     spec = suite.tiers[results.tier]

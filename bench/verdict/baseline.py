@@ -88,9 +88,7 @@ def load(located: Located, tier: Tier) -> Baseline | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BenchError(
-            f"{path}: not a baseline ({where}: {first['msg']}); restore it or remove it"
-        ) from None
+        raise BenchError(f"{path}: not a baseline ({where}: {first['msg']}); restore it or remove it") from None
     if (baseline.suite, baseline.tier) != (located.name, tier):
         raise BenchError(f"{path}: the baseline of {baseline.suite}, tier {baseline.tier}; restore it")
     return baseline
@@ -101,9 +99,7 @@ def gather_committed(located: Located, tier: Tier) -> Results:
     baseline = load(located, tier)
     if baseline is None:
         path = baseline_file(located, tier)
-        raise BenchError(
-            f"{path}: there is no baseline; `qdet-bench accept {located.name} --tier {tier}` writes one"
-        )
+        raise BenchError(f"{path}: there is no baseline; `qdet-bench accept {located.name} --tier {tier}` writes one")
 
     def find(job: Job) -> JobResult:
         record = baseline.record(job.row.id, job.repetition)
@@ -123,9 +119,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     for row in rows:
         if row not in known:
             raise UsageError(f"{located.name} runs no row {row!r}; it runs {', '.join(known)}")
-    entries = {
-        (j.job.row.id, j.job.repetition): _entry(j) for j in results.jobs if not rows or j.job.row.id in rows
-    }
+    entries = {(j.job.row.id, j.job.repetition): _entry(j) for j in results.jobs if not rows or j.job.row.id in rows}
     earlier = load(located, tier)
     if rows and earlier is not None:
         kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
@@ -138,7 +132,10 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
         entries=tuple(sorted(entries.values(), key=lambda e: (order[e.row], e.repetition))),
     )
     path = baseline_file(located, tier)
-    write_json(path, json.loads(baseline.model_dump_json()))
+    try:
+        write_json(path, json.loads(baseline.model_dump_json()))
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
     return path
 
 

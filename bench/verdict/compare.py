@@ -36,21 +36,15 @@ class _Move(NamedTuple):
 
 def compare(here: Record, there: Record, tolerance: Exact | Absolute) -> Comparison:
     """Compare `here`, a sound record of the job as planned, with the baseline's."""
-    for name, ours, theirs in (
-        ("data pin", here.data.pin, there.data.pin),
-        ("metric", here.protocol["metric"], there.protocol.get("metric")),
-    ):
-        if ours != theirs:
-            message = f"not compared: {name} {_short(ours)}, baseline {_short(theirs)}"
-            return Comparison("inconclusive", message)
+    if here.data.pin != there.data.pin:
+        message = f"not compared: data pin {_short(here.data.pin)}, there {_short(there.data.pin)}"
+        return Comparison("inconclusive", message)
+    if here.protocol["metric"] != there.protocol.get("metric"):
+        what = _listed(_differences(here.protocol["metric"], there.protocol.get("metric"), "metric"))
+        return Comparison("inconclusive", f"not compared: {what}")
     if here.identity != there.identity:
-        what = _listed(
-            [
-                f"{path} {_short(a)}, there {_short(b)}"
-                for path, a, b in _differences(here.protocol, there.protocol)
-            ]
-        )
-        message = f"the baseline is of another protocol ({what or 'its form'}); accept a new one"
+        what = _listed(_differences(here.protocol, there.protocol)) or "its form"
+        message = f"the baseline is of another protocol ({what}); accept a new one"
         return Comparison("inconclusive", message)
     moves = list(_moves(here, there))
     if here.environment_key != there.environment_key:
@@ -79,11 +73,8 @@ def _within(here: Record, there: Record, moves: list[_Move], tolerance: Exact | 
 
 
 def _across(here: Record, there: Record, moves: list[_Move]) -> str:
-    facts = [
-        f"{path} {_short(a)}, there {_short(b)}"
-        for path, a, b in _differences(here.environment, there.environment)
-    ]
-    what = f" ({_listed(facts)})" if facts else ""
+    facts = _listed(_differences(here.environment, there.environment))
+    what = f" ({facts})" if facts else ""
     if moves:
         found = _listed([str(move) for move in moves])
     elif here.predictions.digest == there.predictions.digest:
@@ -100,13 +91,13 @@ def _moves(here: Record, there: Record) -> Iterator[_Move]:
             yield _Move(name, ours, theirs)
 
 
-def _differences(here: Any, there: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The leaves in which two JSON values differ, as `recipe.optimizer.lr`."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        for key in dict.fromkeys([*here, *there]):
-            yield from _differences(here.get(key), there.get(key), f"{path}.{key}" if path else str(key))
-    elif here != there:
-        yield path, here, there
+def _differences(here: Any, there: Any, path: str = "") -> list[str]:
+    """The leaves in which two JSON values differ, as `recipe.optimizer.lr 0.01, there 0.1`."""
+    if not (isinstance(here, dict) and isinstance(there, dict)):
+        return [] if here == there else [f"{path} {_short(here)}, there {_short(there)}"]
+    keys = dict.fromkeys([*here, *there])
+    found = (_differences(here.get(k), there.get(k), f"{path}.{k}" if path else str(k)) for k in keys)
+    return [text for texts in found for text in texts]
 
 
 def _listed(texts: list[str]) -> str:
@@ -119,7 +110,5 @@ def _percent(value: float | None) -> str:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key} {item}" for key, item in value.items())
     text = str(value)
     return f"{text[:39]}…" if len(text) > 40 else text

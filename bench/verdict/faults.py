@@ -46,7 +46,5 @@ def _misplaced(found: Pins | None, pins: Pins) -> str | None:
     if found is None:
         return "placement: there are no quantizers, but the suite pins some"
     counts, pinned = found.model_dump(), pins.model_dump()
-    wrong = [
-        f"{name} {counts[name]}, pinned {pinned[name]}" for name in pinned if counts[name] != pinned[name]
-    ]
+    wrong = [f"{name} {counts[name]}, pinned {pinned[name]}" for name in pinned if counts[name] != pinned[name]]
     return f"placement: {'; '.join(wrong)}" if wrong else None

@@ -83,9 +83,7 @@ def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
     if record is not None:
         if _is_of(record, job):
             return JobResult(job, "done", record)
-        return JobResult(
-            job, "failed", reason=f"{folder.record_file}: its protocol is not the job's; remove it"
-        )
+        return JobResult(job, "failed", reason=f"{folder.record_file}: its protocol is not the job's; remove it")
     if failure is not None:
         return JobResult(job, "failed", reason=failure.reason)
     if origin is not None and origin.state == "failed":

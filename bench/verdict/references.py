@@ -1,10 +1,8 @@
 """Published numbers beside the rows that they belong to, and what may be said of them."""
 
-from bench.errors import UsageError
 from bench.spec.load import Located
-from bench.spec.messages import validate
-from bench.spec.published import PublishedFile, PublishedRow, PublishedTable
-from bench.spec.source import load_mapping
+from bench.spec.publications import load_published
+from bench.spec.published import PublishedRow, PublishedTable
 from bench.spec.suite import Row
 from bench.verdict.faults import fault
 from bench.verdict.gather import Results, RowResult
@@ -12,23 +10,10 @@ from bench.verdict.verdicts import Status, Verdict
 
 
 def published_table(located: Located) -> PublishedTable | None:
-    """The table that the suite names, None where it names none; UsageError where it is absent or wrong."""
+    """The table that the suite names; None where it names none, or where its file is not below the root."""
     named = located.suite.published
-    if named is None:
-        return None
-    path = located.root / "baselines" / "published" / f"{named.file}.yaml"
-    if not path.is_file():
-        raise UsageError(f"{located.path}: there is no file {path} of published numbers")
-    tables = validate(PublishedFile, load_mapping(path)).tables
-    table = next((table for table in tables if table.id == named.table), None)
-    if table is None:
-        raise UsageError(
-            f"{located.path}: {path} has no table {named.table!r}; it has {', '.join(t.id for t in tables)}"
-        )
-    for row in located.suite.rows:
-        if row.published is not None and row.published not in {published.id for published in table.rows}:
-            raise UsageError(f"{located.path}: row {row.id!r}: {table.id} has no row {row.published!r}")
-    return table
+    file = None if named is None else load_published(named.file, located.root)
+    return None if named is None or file is None else file.table(named.table)
 
 
 def published_row(row: Row, table: PublishedTable | None) -> PublishedRow | None:
@@ -47,9 +32,7 @@ def judge_references(results: Results, table: PublishedTable | None) -> list[Ver
     return verdicts
 
 
-def _judge(
-    results: Results, row: RowResult, published: PublishedRow, table: PublishedTable
-) -> tuple[Status, str]:
+def _judge(results: Results, row: RowResult, published: PublishedRow, table: PublishedTable) -> tuple[Status, str]:
     if row.row.reported_only is not None:
         return "not run", row.row.reported_only
     if results.tier != "paper":

@@ -1,0 +1,243 @@
+"""`table`: what stands in it, and that each format reads back."""
+
+import argparse
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import job_of, located, measure_all, store_record, suite_data
+
+from bench.cli import table as table_command
+from bench.cli.table import make_table
+from bench.errors import BenchError
+from bench.records.store import Store
+from bench.report.render import render
+from bench.spec.load import Located
+from bench.verdict.baseline import accept
+from bench.verdict.gather import gather
+
+NASTY = r"a|b \ `c` *d* _e_ <f> 50% & $x$ #1 {g} ~h^"
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Located:
+    suite = located(tmp_path)
+    measure_all(suite, fp=0.512345)
+    return suite
+
+
+def text_of(suite: Located, form: Any = "github", committed: bool = False) -> str:
+    return render([make_table(suite, "mini", committed)], form, "qdet-bench table toy/table1")
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    """A markdown table as a reader of GitHub sees it."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[_shown(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def _shown(cell: str) -> str:
+    return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", cell.strip()).replace("&amp;", "&")
+
+
+def test_markdown_holds_measured_and_published_numbers(suite: Located) -> None:
+    rows = rows_of(text_of(suite))
+    assert [row["method"] for row in rows] == ["FP", "FP+ft", "LSQ", "LSQ+HarDet*"]
+    fp, ft, _, hardet = rows
+    assert (fp["W/A"], fp["AP"], fp["AP50"], fp["runs"]) == ("32/32", "51.23", "71.23", "1")
+    assert (fp["paper AP"], fp["paper AP50"], fp["paper AP75"]) == ("31.7", "49.6", "33.4")
+    assert (fp["state"], fp["baseline"]) == ("ok", "no baseline")
+    assert ft["paper AP"] == ""
+    assert (hardet["AP"], hardet["paper AP"]) == ("", "28.8 (?)")
+    assert hardet["state"] == "not run: no recipe was released"
+    assert "detector" not in fp
+
+
+def test_caution_stands_before_the_numbers(suite: Located) -> None:
+    text = text_of(suite)
+    caution = text.index("the two cannot be compared")
+    assert caution < text.index("| method")
+    assert "generated drawings, 64 px), tier mini; the paper's columns are COCO val2017" in text
+
+
+def test_notes(suite: Located) -> None:
+    notes = "\n".join(make_table(suite, "mini", committed=False).notes)
+    for part in (
+        "HQOD: Harmonious Quantization for Object Detection (ICME 2024), arXiv 2408.02561, Table III (T-HQOD-3)",
+        "trust mark paper",
+        "(?) LSQ+HarDet* 2/2: doubtful: AP50 43.1 is an OCR reading",
+        "FP+ft 32/32: not in the paper",
+        "fp 4 steps, 9 s",
+        "Example CPU, cpu, torch 2.11.0",
+        "kernels eager, threads 1",
+        "commit aaaaaaaaaaaa, source",
+        "test 9 boxes, 4 images; no problems",
+    ):
+        assert part in notes
+    assert not re.search(r"\b(reproduced|refuted|confirmed)\b", notes)
+
+
+def test_notes_name_rows_that_differ(suite: Located) -> None:
+    job = job_of(suite, "lsq")
+    origin = {"commit": "d" * 40, "dirty": True, "source": "b" * 64, "arguments": [], "asked_by": job.name}
+    problems = {"pin": job.protocol["data"]["pin"], "splits": {}, "problems": ["train: empty 3.xml: no object"]}
+    store_record(suite, job, provenance=origin, data=problems)
+    notes = "\n".join(make_table(suite, "mini", committed=False).notes)
+    assert "lsq: Code: commit dddddddddddd, with changes that were not committed" in notes
+    assert "fp, fp-ft: Code: commit aaaaaaaaaaaa" in notes
+    assert "problems found by the reader: train: empty 3.xml: no object" in notes
+
+
+def test_states_of_rows_without_a_result(suite: Located) -> None:
+    store = Store(suite.root)
+    store.folder(job_of(suite, "fp-ft").identity).record_file.unlink()
+    store_record(suite, job_of(suite, "lsq"), placement=None)
+    _, ft, lsq, _ = rows_of(text_of(suite))
+    assert (ft["state"], ft["AP"], ft["runs"]) == ("absent", "", "0")
+    assert lsq["state"].startswith("failed: placement") and lsq["AP"] == ""
+
+
+def test_verdicts_against_the_baseline(suite: Located) -> None:
+    accept(gather(suite, "mini"))
+    store_record(suite, job_of(suite, "lsq"), 0.48)
+    table = make_table(suite, "mini", committed=False)
+    assert [row[-1] for row in table.rows] == ["holds", "holds", "regressed", ""]
+    assert any("lsq seed 0: regressed: AP 48.00, baseline 50.00 (-2)" in note for note in table.notes)
+
+
+def test_several_seeds(tmp_path: Path) -> None:
+    data = suite_data()
+    data["tiers"]["mini"]["seeds"] = 3
+    suite = located(tmp_path, data)
+    measure_all(suite)
+    row = rows_of(text_of(suite))[2]
+    assert (row["AP"], row["runs"]) == ("51.00", "3")
+    runs = json.loads(text_of(suite, "json"))["tables"][0]["rows"][2]["runs"]
+    assert [run["record"]["metrics"]["AP"] for run in runs] == [0.5, 0.51, 0.52]
+    Store(tmp_path).folder(job_of(suite, "lsq", 1).identity).record_file.unlink()
+    row = rows_of(text_of(suite))[2]
+    assert (row["runs"], row["state"]) == ("2", "2 of 3 ok; seed 1 absent")
+
+
+def test_committed_table_needs_no_local_record_and_stays_the_same(suite: Located) -> None:
+    accept(gather(suite, "mini"))
+    text = text_of(suite, committed=True)
+    for folder in Store(suite.root).jobs.iterdir():
+        (folder / "record.json").unlink()
+    assert text_of(suite, committed=True) == text
+    assert rows_of(text)[0]["AP"] == "51.23" and "baseline" not in rows_of(text)[0]
+
+
+def test_committed_table_says_that_the_protocol_moved_on(suite: Located) -> None:
+    accept(gather(suite, "mini"))
+    data = suite_data()
+    data["tiers"]["mini"]["calibration"] = {"images": 3}
+    text = text_of(located(suite.root, data), committed=True)
+    assert "Committed under an earlier protocol than the suite declares now: lsq." in text
+
+
+def test_csv_reads_back(suite: Located) -> None:
+    rows = list(csv.DictReader(io.StringIO(text_of(suite, "csv"))))
+    assert [row["AP"] for row in rows] == ["51.23", "50.00", "50.00", ""]
+    assert {row["data"] for row in rows} == {"Shapes-VOC (generated drawings, 64 px)"}
+    assert rows[0]["suite"] == "toy/table1" and rows[0]["tier"] == "mini"
+
+
+def test_json_holds_everything(suite: Located) -> None:
+    table = json.loads(text_of(suite, "json"))["tables"][0]
+    row = table["rows"][0]
+    assert row["mean"]["AP"] == 0.512345 and row["n"] == 1
+    assert row["runs"][0]["record"]["environment_key"] == "e" * 16
+    assert row["published"]["metrics"] == {"AP": 31.7, "AP50": 49.6, "AP75": 33.4}
+    assert table["published"]["trust"] == "paper" and table["notes"]
+    assert [v["kind"] for v in row["verdicts"]] == ["baseline", "reference"]
+
+
+@pytest.fixture
+def nasty(tmp_path: Path) -> Located:
+    data = suite_data(title=f"Title {NASTY}")
+    data["rows"][0]["label"] = NASTY
+    data["rows"][0]["note"] = f"first line\n| second | {NASTY}"
+    suite = located(tmp_path, data)
+    measure_all(suite)
+    return suite
+
+
+def test_markdown_is_escaped(nasty: Located) -> None:
+    assert rows_of(text_of(nasty))[0]["method"] == NASTY
+    assert len(rows_of(text_of(nasty))) == 4
+
+
+def test_csv_and_json_keep_text(nasty: Located) -> None:
+    assert next(csv.DictReader(io.StringIO(text_of(nasty, "csv"))))["method"] == NASTY
+    assert json.loads(text_of(nasty, "json"))["tables"][0]["rows"][0]["label"] == NASTY
+
+
+def test_latex_is_escaped(nasty: Located) -> None:
+    text = text_of(nasty, "latex")
+    body = text[text.index("\\midrule") : text.index("\\bottomrule")].splitlines()
+    assert [len(re.split(r"(?<!\\)&", line)) for line in body[1:5]] == [11] * 4
+    tex = (
+        r"a|b \textbackslash{} `c` *d* \_e\_ \ensuremath{<}f\ensuremath{>} 50\% \& \$x\$ \#1 \{g\} "
+        r"\textasciitilde{}h\^{}"
+    )
+    assert tex in body[1] and f"\\caption{{Title {tex}." in text
+    assert text.startswith("% Generated by") and text.rstrip().endswith("\\end{table}")
+    # Outside the header comment no percent sign may start a comment.
+    assert not re.search(r"(?<!\\)%", text.split("\n", 1)[1])
+
+
+def test_two_detectors_have_a_column(tmp_path: Path) -> None:
+    data = suite_data()
+    data["rows"][3]["detector"] = "ssdlite"
+    rows = rows_of(text_of(located(tmp_path, data)))
+    assert [row["detector"] for row in rows] == ["retinanet-r18"] * 3 + ["ssdlite"]
+
+
+def test_voc_metric_has_its_own_column(tmp_path: Path) -> None:
+    data = suite_data()
+    data["tiers"]["mini"]["metric"] = {"variant": "voc07"}
+    suite = located(tmp_path, data)
+    store_record(suite, job_of(suite, "fp"), metrics={"mAP": 0.7})
+    table = make_table(suite, "mini", committed=False)
+    assert rows_of(text_of(suite))[0]["mAP"] == "70.00"
+    assert "VOC mAP at 11 recall levels, IoU 0.5, inclusive pixels" in table.notes[0]
+
+
+def test_suite_without_published_numbers(tmp_path: Path) -> None:
+    data = suite_data(published=None)
+    data["rows"] = data["rows"][:2]
+    data["tiers"]["mini"].pop("calibration")
+    data["policies"] = {}
+    data["rows"][0].pop("published")
+    text = text_of(located(tmp_path, data))
+    assert "paper" not in text.split("| method")[1].splitlines()[0]
+    assert "Measured on Shapes-VOC (generated drawings, 64 px), tier mini." in text
+
+
+def test_published_numbers_elsewhere(suite: Located) -> None:
+    (suite.root / "baselines" / "published" / "hqod.yaml").unlink()
+    table = make_table(suite, "mini", committed=False)
+    assert "paper AP" not in [column.heading for column in table.columns]
+    assert "The paper's numbers, T-HQOD-3 of hqod.yaml, are not below this root." in table.notes
+
+
+@pytest.mark.parametrize("form", ["github", "latex", "csv", "json"])
+def test_command_writes_a_file(suite: Located, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    options: dict[str, Any] = {"root": suite.root, "suites": [suite.name], "tier": "mini", "format": form}
+    args = argparse.Namespace(**options, committed=False, output=None)
+    assert table_command.run(args) == 0
+    shown = capsys.readouterr().out
+    args.output = suite.root / "out" / "table.txt"
+    assert table_command.run(args) == 0
+    assert args.output.read_text() == shown
+    if form == "github":
+        assert shown.startswith("<!-- Generated by `qdet-bench table toy/table1 --tier mini`; do not edit. -->\n")
+    args.output = suite.root / "suites" / "toy" / "table1.yaml" / "table.txt"
+    with pytest.raises(BenchError, match="cannot be written"):
+        table_command.run(args)

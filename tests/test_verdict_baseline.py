@@ -1,0 +1,133 @@
+"""Baselines: what `accept` writes and refuses, and tolerances."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import job_of, located, measure_all, record, store_record, suite_data
+from pydantic import ValidationError
+
+from bench.cli import accept as accept_command
+from bench.errors import BenchError, UsageError
+from bench.records.store import Store
+from bench.spec.load import Located
+from bench.verdict.baseline import Absolute, Exact, Tolerances, accept, baseline_file, gather_committed, load
+from bench.verdict.compare import compare
+from bench.verdict.gather import gather
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Located:
+    suite = located(tmp_path)
+    measure_all(suite)
+    return suite
+
+
+def baseline_json(suite: Located) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(baseline_file(suite, "mini").read_text())
+    return data
+
+
+def test_all_raw_records_are_kept(suite: Located) -> None:
+    path = accept(gather(suite, "mini"))
+    assert path == suite.root / "baselines" / "toy" / "table1.mini.json"
+    baseline = load(suite, "mini")
+    assert baseline is not None
+    assert [entry.row for entry in baseline.entries] == ["fp", "fp-ft", "lsq"]
+    assert all(e.record == Store(suite.root).folder(e.record.identity).record() for e in baseline.entries)
+    assert baseline_json(suite)["tolerances"] == {"default": {"kind": "exact"}, "rows": {}}
+
+
+def test_accepting_twice_writes_the_same_file(suite: Located) -> None:
+    first = accept(gather(suite, "mini")).read_bytes()
+    assert accept(gather(suite, "mini")).read_bytes() == first
+
+
+def test_an_absent_row_is_refused_and_nothing_written(suite: Located) -> None:
+    Store(suite.root).folder(job_of(suite, "lsq").identity).record_file.unlink()
+    with pytest.raises(BenchError, match="lsq mini seed 0 cannot be accepted: it has not run"):
+        accept(gather(suite, "mini"))
+    assert not baseline_file(suite, "mini").exists()
+
+
+def test_an_unsound_record_is_refused(suite: Located) -> None:
+    store_record(suite, job_of(suite, "lsq"), placement=None)
+    with pytest.raises(BenchError, match="cannot be accepted: placement"):
+        accept(gather(suite, "mini"))
+
+
+def test_rows_are_replaced_alone(suite: Located) -> None:
+    accept(gather(suite, "mini"))
+    measure_all(suite, fp=0.1, fp_ft=0.1, lsq=0.1)
+    accept(gather(suite, "mini"), ["lsq"])
+    baseline = load(suite, "mini")
+    assert baseline is not None
+    assert {e.row: e.record.metrics["AP"] for e in baseline.entries} == {"fp": 0.5, "fp-ft": 0.5, "lsq": 0.1}
+
+
+def test_unknown_row(suite: Located) -> None:
+    with pytest.raises(UsageError, match="runs no row 'hardet'; it runs fp, fp-ft, lsq"):
+        accept(gather(suite, "mini"), ["hardet"])
+
+
+def test_tolerances_survive_and_need_a_reason(suite: Located) -> None:
+    path = accept(gather(suite, "mini"))
+    data = baseline_json(suite)
+    wide = {"kind": "absolute", "metric": "AP", "value": 0.001, "reason": "atomic additions"}
+    data["tolerances"]["rows"]["lsq"] = wide
+    path.write_text(json.dumps(data))
+    accept(gather(suite, "mini"))
+    assert baseline_json(suite)["tolerances"]["rows"] == {"lsq": wide}
+    with pytest.raises(ValidationError, match="reason"):
+        Tolerances.model_validate({"rows": {"lsq": {"kind": "absolute", "metric": "AP", "value": 0.001}}})
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.4995, "holds"), (0.5005, "holds"), (0.498, "regressed")])
+def test_absolute_tolerance(suite: Located, ap: float, status: str) -> None:
+    job = job_of(suite, "lsq")
+    wide = Absolute(kind="absolute", metric="AP", value=0.001, reason="atomic additions")
+    found = compare(record(job, ap), record(job, 0.5), wide)
+    assert found.status == status
+    assert ("within 0.1: atomic additions" in found.message) == (status == "holds")
+    assert compare(record(job, ap), record(job, 0.5), Exact()).status != "holds"
+
+
+def test_a_baseline_of_another_suite_is_refused(suite: Located) -> None:
+    path = accept(gather(suite, "mini"))
+    path.write_text(path.read_text().replace('"suite": "toy/table1"', '"suite": "toy/table2"'))
+    with pytest.raises(BenchError, match="the baseline of toy/table2"):
+        load(suite, "mini")
+
+
+def test_committed_records_stand_in_for_absent_local_ones(suite: Located) -> None:
+    accept(gather(suite, "mini"))
+    for job in Store(suite.root).jobs.iterdir():
+        (job / "record.json").unlink()
+    assert {r.state for r in gather(suite, "mini").jobs} == {"absent"}
+    assert {r.state for r in gather_committed(suite, "mini").jobs} == {"done"}
+
+
+def test_committed_without_a_baseline(suite: Located) -> None:
+    with pytest.raises(BenchError, match="there is no baseline; `qdet-bench accept toy/table1 --tier mini`"):
+        gather_committed(suite, "mini")
+
+
+def test_command_writes_baseline_and_table(suite: Located, capsys: pytest.CaptureFixture[str]) -> None:
+    args = argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", rows=[])
+    assert accept_command.run(args) == 0
+    table = suite.root / "results" / "toy" / "table1.mini.md"
+    assert capsys.readouterr().out.split() == [str(baseline_file(suite, "mini")), str(table)]
+    first = table.read_text().splitlines()[0]
+    assert first == "<!-- Generated by `qdet-bench table toy/table1 --tier mini --committed`; do not edit. -->"
+
+
+def test_smoke_has_no_results_table(tmp_path: Path) -> None:
+    data = suite_data()
+    data["tiers"] = {"smoke": data["tiers"]["mini"]}
+    del data["rows"][2]["pins"]
+    suite = located(tmp_path, data)
+    measure_all(suite, "smoke")
+    accept_command.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="smoke", rows=[]))
+    assert baseline_file(suite, "smoke").exists() and not (tmp_path / "results" / "toy").exists()
