@@ -145,7 +145,7 @@ def test_predictions_hashes_of_this_environment_are_the_committed_ones(smoke_roo
 
 
 PLANTED = {
-    "bench/quantization/functional.py": ("return torch.round(v)", "return torch.floor(v)"),
+    "bench/quantization/functional.py": ("return (torch.round(codes.scaled)", "return (torch.floor(codes.scaled)"),
     "bench/detectors/pipeline.py": ("x + w, y + h]", "x + w + 1, y + h]"),
 }
 

@@ -1,41 +1,16 @@
 """Fake quantization as differentiable functions: the reference path, written as the papers' equations.
 
 All are symmetric: a tensor `x` of any shape and a positive `step` that broadcasts against it give
-`clip(round(x / step), qmin, qmax) * step`. Every operation supports double backward.
+`clip(round(x / step), qmin, qmax) * step`. The gradients are the papers' to the last bit, and are made of
+differentiable operations, so that a second backward pass sees the same straight-through rounding.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 RangeTest = Literal["paper", "mqbench"]
-
-
-class _RoundSte(torch.autograd.Function):
-    """Round half to even; the gradient passes as if nothing were rounded (straight-through)."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor) -> Tensor:
-        return torch.round(v)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
-
-
-class _ScaleGradient(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by a constant."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        # A copy: the quantizer clamps its step in place before each call.
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.factor, None
 
 
 def lsq(
@@ -55,19 +30,65 @@ def lsq(
     Returns:
         Tensor of x's shape. Infinite entries saturate with finite gradients; NaN stays NaN.
     """
-    s: Tensor = _ScaleGradient.apply(step, grad_scale)  # type: ignore[no-untyped-call]
+    y: Tensor = _Lsq.apply(x, step, qmin, qmax, grad_scale, variant)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Codes(NamedTuple):
+    inside: Tensor
+    """Whether the entry passes the range test."""
+    scaled: Tensor
+    """x / s; 0 where the entry is outside, so that no infinity enters a product."""
+    outside: Tensor
+    """The code of the entries outside, 0 of the others."""
+
+
+def _codes(x: Tensor, s: Tensor, qmin: int, qmax: int, variant: RangeTest) -> _Codes:
+    v = x / s if variant == "paper" else x * (1 / s)
     with torch.no_grad():
+        tested = v if variant == "paper" else torch.round(v)
+        inside = (v > qmin) & (v < qmax) if variant == "paper" else (tested >= qmin) & (tested <= qmax)
+        outside = torch.where(inside, torch.zeros_like(v), v.clamp(qmin, qmax))
+    return _Codes(inside, torch.where(inside, v, torch.zeros_like(v)), outside)
+
+
+class _Lsq(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, s: Tensor, qmin: int, qmax: int, g: float, variant: RangeTest) -> Tensor:
+        ctx.save_for_backward(x, s)
+        ctx.declared = (qmin, qmax, g, variant)
+        codes = _codes(x, s, qmin, qmax, variant)
+        return (torch.round(codes.scaled) + codes.outside) * s
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        (grad,) = grads
+        x, s = ctx.saved_tensors
+        qmin, qmax, g, variant = ctx.declared
+        codes = _codes(x, s, qmin, qmax, variant)
+        rounded = _round_ste(codes.scaled)
         if variant == "paper":
-            v = x / s
-            inside = (v > qmin) & (v < qmax)
+            error = rounded - codes.scaled
         else:
-            v = x * (1 / s)
-            code = torch.round(v)
-            inside = (code >= qmin) & (code <= qmax)
-        outside_code = torch.clamp(v, qmin, qmax)
-    # Entries outside are constants; zero in their place keeps an infinity out of the step's gradient.
-    within = torch.where(inside, x, torch.zeros_like(x))
-    scaled = within / s if variant == "paper" else within * (1 / s)
-    rounded: Tensor = _RoundSte.apply(scaled)  # type: ignore[no-untyped-call]
-    codes = torch.where(inside, rounded, outside_code)
-    return codes * s
+            within = torch.where(codes.inside, x, torch.zeros_like(x))
+            error = (rounded * s - within) * (1 / s)
+        grad_x = torch.where(codes.inside, grad, torch.zeros_like(grad))
+        grad_s = (grad * torch.where(codes.inside, error, codes.outside)).sum_to_size(s.shape) * g
+        return grad_x, grad_s, None, None, None, None
+
+
+def _round_ste(v: Tensor) -> Tensor:
+    rounded: Tensor = _RoundSte.apply(v)  # type: ignore[no-untyped-call]
+    return rounded
+
+
+class _RoundSte(torch.autograd.Function):
+    """Round half to even; the gradient passes as if nothing were rounded (straight-through)."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        return torch.round(v)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]

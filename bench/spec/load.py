@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,6 +19,8 @@ from bench.spec.source import Source, load_mapping, shown
 from bench.spec.suite import Suite
 
 SUITES = "suites"
+SOUGHT = 20
+"""Problems that are worded: to look for what was meant takes its time, and a long file has many names."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,8 @@ def load_suite(name: str, root: Path) -> Located:
     path = _resolve(name, root)
     source = load_mapping(path)
     suite = validate(Suite, source)
-    problems = [(fault.line(source), fault.message) for fault in _faults(suite, root)]
-    problems += _option_problems(suite, source)
-    problems = problems or [(fault.line(source), fault.message) for fault in unused(suite)]
-    if problems:
-        lines = [f"{shown(path)}:{line}: {text}" for line, text in sorted(problems)]
-        more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-        raise UsageError("\n".join(lines[:SHOWN] + more))
+    _refuse(source, chain(_problems(source, _faults(suite, root)), _option_problems(suite, source)))
+    _refuse(source, _problems(source, unused(suite)))
     try:
         short = path.resolve().relative_to((root / SUITES).resolve()).with_suffix("").as_posix()
     except ValueError:
@@ -84,6 +82,19 @@ def _resolve(name: str, root: Path) -> Path:
             "go to the folder that holds suites/, or name it by --root"
         )
     return path
+
+
+def _refuse(source: Source, problems: Iterator[tuple[int, str]]) -> None:
+    """UsageError with the first problems in the order of the file, if there are any."""
+    first = list(islice(problems, SOUGHT))
+    if first:
+        lines = [f"{shown(source.path)}:{line}: {text}" for line, text in sorted(first)]
+        more = ["… and more"] if len(lines) > SHOWN else []
+        raise UsageError("\n".join(lines[:SHOWN] + more))
+
+
+def _problems(source: Source, found: Iterable[Fault]) -> Iterator[tuple[int, str]]:
+    return ((fault.line(source), fault.message) for fault in found)
 
 
 def _faults(suite: Suite, root: Path) -> Iterator[Fault]:
