@@ -110,7 +110,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("detector: retinanet-r18\n    bits: 4/4", "detector: retinanet-r19§\n    bits: 4/4")],
     ),
     "unknown method": ("unknown method 'lsqq'; did you mean 'lsq'?", [("- name: lsq", "- name: lsqq§")]),
-    "unknown module": ("no module nowhere", [("- name: lsq", "- name: nowhere.at:All§")]),
+    "unknown module": ("no module nowhere.at", [("- name: lsq", "- name: nowhere.at:All§")]),
     "class that is none": ("has no class Absent", [("- name: lsq", "- name: mine.makers:Absent§")]),
     "method without version": ("version = 1", [("- name: lsq", "- name: mine.makers:Unversioned§")]),
     "method that is no Python": ("broken.py:2", [("- name: lsq", "- name: mine.broken:Any§")]),

@@ -45,14 +45,8 @@ def _list(args: argparse.Namespace) -> int:
 def _print_list(found: "list[DataSet]") -> None:
     from tabulate import tabulate
 
-    rows = [
-        [d.name, d.spec.kind, "present" if d.absent is None else "absent", " ".join(d.users)] for d in found
-    ]
-    print(
-        tabulate(rows, ["data set", "kind", "state", "used by"], tablefmt="plain")
-        if rows
-        else "no suite names data"
-    )
+    rows = [[d.name, d.spec.kind, "present" if d.absent is None else "absent", " ".join(d.users)] for d in found]
+    print(tabulate(rows, ["data set", "kind", "state", "used by"], tablefmt="plain") if rows else "no suite names data")
     for entry in found:
         if entry.absent is not None:
             print(f"{entry.name}: {entry.absent}")
@@ -66,9 +60,7 @@ def _make(args: argparse.Namespace) -> int:
 
     entry = choose(args.name, args.tier, args.root)
     if not isinstance(entry.spec, ShapesBase):
-        raise UsageError(
-            f"{entry.name}: only Shapes are generated; put a {entry.spec.kind} data set there yourself"
-        )
+        raise UsageError(f"{entry.name}: only Shapes are generated; put a {entry.spec.kind} data set there yourself")
     with Ticker(entry.name) as ticker:
         folder = make(entry.spec, entry.cache, ticker)
     if args.json:

@@ -22,9 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from"
     )
-    parser.add_argument(
-        "--seeds", type=int, metavar="N", help="repetitions of each row instead of the tier's"
-    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="repetitions of each row instead of the tier's")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -84,9 +82,7 @@ def _print(found: "list[Standing]") -> None:
     rows = []
     for job, state, reasons in found:
         cost = "" if job.cost_s is None else f"{job.cost_s / 60:.1f}"
-        rows.append(
-            [job.suite, job.row.id, job.tier, str(job.repetition), state, cost, reasons[0] if reasons else ""]
-        )
+        rows.append([job.suite, job.row.id, job.tier, str(job.repetition), state, cost, reasons[0] if reasons else ""])
         rows += [["", "", "", "", "", "", reason] for reason in reasons[1:]]
     headers = ["suite", "row", "tier", "seed", "state", "min", "why"]
     align = ("left", "left", "left", "right", "left", "right", "left")

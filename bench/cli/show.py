@@ -69,9 +69,7 @@ def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
             "detector": row.detector,
             "bits": str(row.bits),
         }
-        facts |= {
-            key: value for key in ("note", "reconstruction", "reported_only") if (value := getattr(row, key))
-        }
+        facts |= {key: value for key in ("note", "reconstruction", "reported_only") if (value := getattr(row, key))}
         if row.published is not None:
             facts["published"] = published.get(row.published, {"id": row.published})
         if own:

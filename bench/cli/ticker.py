@@ -26,9 +26,7 @@ class Ticker:
     def __call__(self, done: int, total: int) -> None:
         """Say how far it is, unless the last word was a moment ago."""
         now = time.monotonic()
-        if now - self.last < (REWRITE_EVERY_S if self.live else LINE_EVERY_S) and not (
-            self.live and done == total
-        ):
+        if now - self.last < (REWRITE_EVERY_S if self.live else LINE_EVERY_S) and not (self.live and done == total):
             return
         self.last, self.open = now, self.live
         text = f"{self.what}: {done}/{total} images"

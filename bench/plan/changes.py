@@ -11,9 +11,7 @@ _MISSING = object()
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Such as `recipe.optimizer.lr 0.01 -> 0.02`, for every key that differs; derived seeds only if alone."""
-    found = [
-        f"{path} {_word(path, old)} -> {_word(path, new)}" for path, old, new in _differ("", before, after)
-    ]
+    found = [f"{path} {_word(path, old)} -> {_word(path, new)}" for path, old, new in _differ("", before, after)]
     # The seeds follow from the data pin and the detector, so they are no reason of their own.
     return [text for text in found if not text.startswith("seeds.")] or found
 

@@ -53,9 +53,7 @@ def plan(located: Located, tier: Tier, rows: tuple[str, ...] = (), seeds: int | 
     runnable = [row for row in suite.rows if row.reported_only is None]
     for row_id in rows:
         if row_id not in {row.id for row in runnable}:
-            raise UsageError(
-                f"{located.name} runs no row {row_id!r}; it runs {', '.join(r.id for r in runnable)}"
-            )
+            raise UsageError(f"{located.name} runs no row {row_id!r}; it runs {', '.join(r.id for r in runnable)}")
     spec = suite.tiers[tier]
     builder = _Builder(located, tier, spec)
     for row in runnable:
@@ -99,8 +97,7 @@ class _Builder:
         recipe = spec.recipes[row.recipe].model_dump(mode="json", exclude={"cost_s"}) if row.recipe else None
         quantized = not row.bits.is_fp
         methods = [
-            {"name": use.name, "version": facts(use.name).version, "options": use.options}
-            for use in row.methods
+            {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in row.methods
         ]
         versions = {
             "data": bench.data.VERSION,
@@ -121,12 +118,8 @@ class _Builder:
             },
             "methods": methods,
             "bits": str(row.bits),
-            "policy": suite.policies[row.policy].model_dump(mode="json")
-            if row.policy and quantized
-            else None,
-            "calibration": spec.calibration.model_dump(mode="json")
-            if spec.calibration and quantized
-            else None,
+            "policy": suite.policies[row.policy].model_dump(mode="json") if row.policy and quantized else None,
+            "calibration": spec.calibration.model_dump(mode="json") if spec.calibration and quantized else None,
             "recipe": recipe,
             "start": start.identity if start else None,
             "seeds": {

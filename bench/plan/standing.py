@@ -55,9 +55,7 @@ def _open(job: Job, old: dict[str, dict[str, Any]], stale: set[str]) -> Standing
     reasons = changes(old[job.name], job.protocol)
     if job.start is not None and job.start.name in stale:
         # The row that it starts from says itself what has changed.
-        reasons = [
-            f"start: row {job.start.row.id} has changed" if r.startswith("start ") else r for r in reasons
-        ]
+        reasons = [f"start: row {job.start.row.id} has changed" if r.startswith("start ") else r for r in reasons]
     return Standing(job, "stale", tuple(reasons))
 
 

@@ -10,6 +10,8 @@ from bench.spec.faults import Fault, below
 from bench.spec.methods import facts
 from bench.spec.suite import Row, Suite
 
+LISTED = 12
+"""Names that a message lists."""
 MAX_CHAIN = 10
 """Rows that start from one another, one after the other."""
 
@@ -138,5 +140,6 @@ def _chains(suite: Suite, rows: dict[str, Row]) -> Iterator[Fault]:
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """`unknown detector 'x'; did you mean 'y'?`, or the names that there are."""
     near = difflib.get_close_matches(name, known, n=1)
-    listed = ", ".join(sorted(known)[:20]) or "none"
+    listed = ", ".join(sorted(known)[:LISTED]) or "none"
+    listed += ", …" if len(known) > LISTED else ""
     return f"unknown {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {listed}")

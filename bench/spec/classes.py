@@ -38,35 +38,41 @@ def read_class(target: str, ignore: str = "") -> ClassFacts:
 
 
 def _find(module: str) -> Path:
-    parts = module.split(".")
-    if parts[0] == bench.__name__:
+    """The file of a module. `importlib.util.find_spec` would import the packages around it."""
+    top, *inner = module.split(".")
+    if top == bench.__name__:
         # Wherever it was imported from: an editable installation is no folder on the path.
-        file = PACKAGE.joinpath(*parts[1:]).with_suffix(".py")
-        if not file.is_file():
-            raise LookupError(f"there is no module {module}")
-        return file
-    spec: ModuleSpec | None = None
-    for end in range(1, len(parts) + 1):
-        # `importlib.util.find_spec` would import the packages around the module.
-        path = spec.submodule_search_locations if spec else None
-        found = None if end > 1 and path is None else _spec(".".join(parts[:end]), path)
-        if found is None:
-            raise LookupError(f"there is no module {'.'.join(parts[:end])} on the Python path")
-        spec = found
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        raise LookupError(f"module {module} has no Python source")
-    return Path(spec.origin)
+        file, folders = None, [PACKAGE]
+    else:
+        file, folders = _top(top)
+    for part in inner:
+        file, folders = _below(part, folders)
+    if file is None:
+        raise LookupError(f"there is no module {module} with Python source on the Python path")
+    return file
 
 
-def _spec(name: str, path: object) -> ModuleSpec | None:
+def _top(name: str) -> tuple[Path | None, list[Path]]:
+    """File of a top-level module, and the folders of its modules where it is a package."""
     for finder in sys.meta_path:
         try:
-            spec: ModuleSpec | None = finder.find_spec(name, path)  # type: ignore[arg-type]
+            spec: ModuleSpec | None = finder.find_spec(name, None)
         except (ImportError, ValueError, AttributeError):
             continue
         if spec is not None:
-            return spec
-    return None
+            file = Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+            return file, [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return None, []
+
+
+def _below(name: str, folders: list[Path]) -> tuple[Path | None, list[Path]]:
+    """The same for a module of a package."""
+    for folder in folders if name else []:
+        for file in (folder / name / "__init__.py", folder / f"{name}.py"):
+            if file.is_file():
+                return file, [file.parent] if file.name == "__init__.py" else []
+    # A folder without `__init__.py` is a package as well.
+    return None, [folder / name for folder in folders if name and (folder / name).is_dir()]
 
 
 def _source(module: str) -> ast.Module:
