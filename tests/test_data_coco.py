@@ -53,9 +53,7 @@ def read(folder: Path, content: Any, verify: bool = False, **fields: Any) -> Dat
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
     (folder / "gt.json").write_bytes(text)
     part = CocoSplit(annotations="gt.json", images="images")
-    return read_coco(
-        CocoData(kind="coco", path="x", train=part, test=part, **fields), "test", folder, verify=verify
-    )
+    return read_coco(CocoData(kind="coco", path="x", train=part, test=part, **fields), "test", folder, verify=verify)
 
 
 def changed(place: str, value: Any) -> dict[str, Any]:
@@ -147,9 +145,7 @@ def test_an_area_that_is_none_is_replaced(folder: Path, area: float) -> None:
     assert kinds(dataset) == ["broken-area"]
 
 
-@pytest.mark.parametrize(
-    ("field", "kind"), [("image_id", "unknown-image"), ("category_id", "unknown-category")]
-)
+@pytest.mark.parametrize(("field", "kind"), [("image_id", "unknown-image"), ("category_id", "unknown-category")])
 def test_annotations_of_unknown_things_are_dropped(folder: Path, field: str, kind: str) -> None:
     dataset = read(folder, changed(f"annotations.0.{field}", 99))
     assert [(p.kind, p.where) for p in dataset.problems] == [(kind, "gt.json annotation 3")]
@@ -195,9 +191,7 @@ def test_wrong_entries_are_named(folder: Path, place: str, value: Any, message: 
         read(folder, changed(place, value))
 
 
-@pytest.mark.parametrize(
-    "name", ["../a.png", "/etc/a.png", "sub/../../a.png", "C:\\a.png", "..\\a.png", "a\0.png"]
-)
+@pytest.mark.parametrize("name", ["../a.png", "/etc/a.png", "sub/../../a.png", "C:\\a.png", "..\\a.png", "a\0.png"])
 def test_a_file_name_that_leaves_the_folder_is_an_error(folder: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"images\[0\]: file_name .* leaves the folder"):
         read(folder, changed("images.0.file_name", name))
@@ -229,15 +223,11 @@ def test_absent_files_and_splits(folder: Path) -> None:
         read_coco(spec, "tune", folder)
 
 
-def test_declared_sizes_are_trusted_only_in_large_splits(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_declared_sizes_are_trusted_only_in_large_splits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = changed("images.0.width", 32)
     probed = read(folder, content)
     assert probed.coco["images"][0]["width"] == 64
-    assert [(p.kind, p.detail) for p in probed.problems] == [
-        ("size-mismatch", "32x48 declared, it has 64x48")
-    ]
+    assert [(p.kind, p.detail) for p in probed.problems] == [("size-mismatch", "32x48 declared, it has 64x48")]
     monkeypatch.setattr(coco_module, "PROBE_LIMIT", 1)
     assert read(folder, content).coco["images"][0]["width"] == 32
     assert read(folder, content, verify=True).coco["images"][0]["width"] == 64
@@ -265,9 +255,7 @@ def test_shapes_go_through_the_same_reader(tmp_path: Path) -> None:
     assert (len(dataset.coco["images"]), len(dataset.classes), dataset.problems) == (2, 80, ())
 
 
-@pytest.mark.skipif(
-    not (SHARED / "data/coco_val2017_free").is_dir(), reason="COCO is not here (set QDET_SHARED)"
-)
+@pytest.mark.skipif(not (SHARED / "data/coco_val2017_free").is_dir(), reason="COCO is not here (set QDET_SHARED)")
 @pytest.mark.parametrize(("name", "images", "boxes"), [("val", 72, 604), ("train", 70, 684)])
 def test_genuine_coco(name: str, images: int, boxes: int) -> None:
     part = CocoSplit(annotations="instances.json", images="images")

@@ -35,15 +35,11 @@ def root(tmp_path: Path) -> Path:
         (folder / name).mkdir(parents=True)
     for id_, split in (("a", "train"), ("b", "test"), ("unlisted", "other")):
         Image.new("RGB", (8, 8)).save(folder / f"JPEGImages/{id_}.png")
-        (folder / f"Annotations/{id_}.xml").write_text(
-            f"<annotation><filename>{id_}.png</filename></annotation>"
-        )
+        (folder / f"Annotations/{id_}.xml").write_text(f"<annotation><filename>{id_}.png</filename></annotation>")
         (folder / f"ImageSets/Main/{split}.txt").write_text(f"{id_}\n")
         Image.new("RGB", (8, 8)).save(folder / f"images/sub/{id_}\u00fc.png")
         images = [{"id": 1, "file_name": f"sub/{id_}\u00fc.png", "width": 8, "height": 8}]
-        (folder / f"{id_}.json").write_text(
-            json.dumps({"images": images, "annotations": [], "categories": []})
-        )
+        (folder / f"{id_}.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
     return folder.parent
 
 
@@ -75,9 +71,7 @@ def test_a_copy_elsewhere_is_the_same_data(root: Path, tmp_path: Path, spec: Voc
         (COCO, lambda data: (data / "images/sub/a\u00fc.png").unlink()),
     ],
 )
-def test_a_change_of_the_data_shows(
-    root: Path, spec: VocData | CocoData, change: Callable[[Path], object]
-) -> None:
+def test_a_change_of_the_data_shows(root: Path, spec: VocData | CocoData, change: Callable[[Path], object]) -> None:
     before = fingerprint(spec, root)
     change(root / "data")
     assert fingerprint(spec, root) != before
@@ -158,9 +152,7 @@ def test_nothing_slow_is_imported(root: Path) -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.skipif(
-    not (SHARED / "data/bccd").is_dir(), reason="the real data are not here (set QDET_SHARED)"
-)
+@pytest.mark.skipif(not (SHARED / "data/bccd").is_dir(), reason="the real data are not here (set QDET_SHARED)")
 def test_real_data() -> None:
     bccd = VOC.model_copy(update={"path": "data/bccd"})
     part = CocoSplit(annotations="instances.json", images="images")

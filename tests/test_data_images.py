@@ -150,9 +150,7 @@ def test_truncated_files_are_errors_that_name_the_file(tmp_path: Path, suffix: s
             load_bgr(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"<svg/>", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\0" * 999]
-)
+@pytest.mark.parametrize("content", [b"", b"<svg/>", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\0" * 999])
 def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(content)

@@ -22,9 +22,7 @@ BOMB = '<!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
 
 
 def thing(box: str = "11 21 30 40", name: str = "cat", difficult: str = "0") -> str:
-    corners = "".join(
-        f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box.split(), strict=True)
-    )
+    corners = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box.split(), strict=True))
     return (
         f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{corners}</bndbox>"
         "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part></object>"
@@ -91,9 +89,7 @@ def test_box_as_hqod_has_it(tmp_path: Path) -> None:
         (False, True, [11, 21, 20, 20]),
     ],
 )
-def test_pixel_conventions(
-    tmp_path: Path, subtract_one: bool, inclusive_extent: bool, box: list[float]
-) -> None:
+def test_pixel_conventions(tmp_path: Path, subtract_one: bool, inclusive_extent: bool, box: list[float]) -> None:
     put(tmp_path, "a", xml(thing("11 21 30 40")))
     assert boxes(read(tmp_path, subtract_one=subtract_one, inclusive_extent=inclusive_extent)) == [box]
 
@@ -282,13 +278,9 @@ def test_no_object_anywhere_is_an_error(tmp_path: Path) -> None:
 def test_split_list_with_comments_windows_ends_and_repeats(tmp_path: Path) -> None:
     for name in ("a", "b c", "d"):
         put(tmp_path, name, xml(thing()))
-    (tmp_path / "ImageSets/Main/test.txt").write_bytes(
-        "\ufeff# mine\r\nd\r\n\r\n  b c \r\nd\r\na\r\n".encode()
-    )
+    (tmp_path / "ImageSets/Main/test.txt").write_bytes("\ufeff# mine\r\nd\r\n\r\n  b c \r\nd\r\na\r\n".encode())
     dataset = read(tmp_path)
-    assert [i["file_name"] for i in dataset.coco["images"]] == [
-        f"JPEGImages/{n}.jpg" for n in ("d", "b c", "a")
-    ]
+    assert [i["file_name"] for i in dataset.coco["images"]] == [f"JPEGImages/{n}.jpg" for n in ("d", "b c", "a")]
     assert [(p.kind, p.where) for p in dataset.problems] == [("duplicate-id", "test.txt:5")]
 
 
@@ -314,9 +306,7 @@ def test_several_directories_and_several_splits(tmp_path: Path) -> None:
     put(tmp_path / "VOC2012", "a", xml(thing(), thing()), split="trainval")
     put(tmp_path / "VOC2012", "b", xml(thing()), split="val")
     (tmp_path / "VOC2012/ImageSets/Main/val.txt").write_text("a\nb\n")
-    dataset = read(
-        tmp_path, test=("VOC2007/trainval", "VOC2012/trainval", "VOC2012/val"), train=("VOC2012/val",)
-    )
+    dataset = read(tmp_path, test=("VOC2007/trainval", "VOC2012/trainval", "VOC2012/val"), train=("VOC2012/val",))
     assert [(i["id"], i["file_name"]) for i in dataset.coco["images"]] == [
         (1, "VOC2007/JPEGImages/a.jpg"),
         (2, "VOC2012/JPEGImages/a.jpg"),
@@ -350,9 +340,7 @@ def test_shapes_go_through_the_same_reader(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not (SHARED / "data/bccd").is_dir(), reason="BCCD is not here (set QDET_SHARED)")
 def test_blood_cells() -> None:
-    spec = VocData(
-        kind="voc", path="data/bccd", train=("train",), tune=("val",), test=("test",), difficult="crowd"
-    )
+    spec = VocData(kind="voc", path="data/bccd", train=("train",), tune=("val",), test=("test",), difficult="crowd")
     splits = [load(spec, split, SHARED, SHARED) for split in ("train", "tune", "test")]
     assert [len(d.coco["images"]) for d in splits] == [205, 87, 72]
     assert {d.classes for d in splits} == {("Platelets", "RBC", "WBC")}

@@ -66,10 +66,7 @@ def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
     assert record.placement is not None and len(record.placement_sites) == 38 + 69
     assert set(record.cost.phases) == {"data", "build", "calibrate", "train", "predict", "score"}
     assert all(phase.peak_mib > 100 for phase in record.cost.phases.values())
-    assert (
-        set(record.per_category) == {c for c in record.per_category if "-" in c}
-        and len(record.per_category) == 20
-    )
+    assert set(record.per_category) == {c for c in record.per_category if "-" in c} and len(record.per_category) == 20
 
 
 def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
@@ -103,12 +100,12 @@ class Failing:
 """
 
 
-@pytest.mark.parametrize(
-    ("at", "reason"), [("adapt", "planted | failure"), ("train", "the loss became nan at step 1")]
-)
+@pytest.mark.parametrize(("at", "reason"), [("adapt", "planted | failure"), ("train", "the loss became nan at step 1")])
 def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, reason: str) -> None:
     (finished_root / "failing.py").write_text(FAILING, encoding="utf-8")
-    row = f'  - {{id: bad, label: Bad, detector: retinanet-r18, bits: "32/32", recipe: ft, start: fp, methods: [{{name: "failing:Failing", options: {{at: {at}}}}}]}}\n'
+    method = f'{{name: "failing:Failing", options: {{at: {at}}}}}'
+    head = "id: bad, label: Bad, recipe: ft, start: fp, detector"
+    row = f'  - {{{head}: retinanet-r18, bits: "32/32", methods: [{method}]}}\n'
     edit(finished_root, "\ntiers:\n", f"{row}\ntiers:\n")
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "4 jobs: 3 done, 1 failed" in done.stdout and reason in done.stdout
@@ -138,9 +135,7 @@ def test_predictions_hashes_of_this_environment_are_the_committed_ones(smoke_roo
     guard = load_guard()
     key = found[0].environment_key
     if key not in guard:
-        pytest.skip(
-            f"no hashes of environment {key} are committed; `python -m tests.version_guard` adds them"
-        )
+        pytest.skip(f"no hashes of environment {key} are committed; `python -m tests.version_guard` adds them")
     assert faults(found, guard[key]) == []
 
 

@@ -70,7 +70,7 @@ def test_the_mqbench_variant_is_torchs_operator(bits: int, signed: bool) -> None
 
 
 def test_the_two_range_tests_differ_at_two_bits() -> None:
-    """papers.md 2.1: at x = 1.4, step 1, [-2, 1] torch's gradients are (1, -0.4), the paper's (0, 1)."""
+    """At x = 1.4, step 1, [-2, 1] torch's gradients are (1, -0.4), the paper's (0, 1)."""
     for variant, expected in (("mqbench", (1.0, -0.4)), ("paper", (0.0, 1.0))):
         x, s = torch.tensor([1.4], requires_grad=True), torch.tensor(1.0, requires_grad=True)
         lsq(x, s, -2, 1, 1.0, variant).sum().backward()  # type: ignore[arg-type]

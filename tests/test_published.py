@@ -73,9 +73,7 @@ def test_gates_rest_on_trusted_marks_and_known_metrics() -> None:
                 row.id,
             )
         else:
-            why = (
-                table.trust not in GATING or table.metric != "coco" or row.doubtful or table.id == "T-MQB-UP"
-            )
+            why = table.trust not in GATING or table.metric != "coco" or row.doubtful or table.id == "T-MQB-UP"
             assert why, f"{row.id} of {table.id} does not gate, without a reason"
 
 
@@ -350,8 +348,7 @@ def test_numbers_equal_the_reference_row_by_row(papers: str, table_id: str) -> N
                 expected.append(cell)
     ours = tables()[table_id].rows
     found = [
-        Cell(r.model, str(r.bits), {str(k): v for k, v in r.metrics.items()}, plain(r.method, r.setting))
-        for r in ours
+        Cell(r.model, str(r.bits), {str(k): v for k, v in r.metrics.items()}, plain(r.method, r.setting)) for r in ours
     ]
     assert found == expected
 
@@ -376,9 +373,7 @@ def test_settings_equal_the_reference(papers: str) -> None:
 def sentence(text: str, start: str, end: str) -> list[float]:
     """Decimal numbers between two markers of the document, in order."""
     begin = text.index(start) + len(start)
-    return [
-        float(number) for number in re.findall(r"(?<![\w.])\d*\.\d+", text[begin : text.index(end, begin)])
-    ]
+    return [float(number) for number in re.findall(r"(?<![\w.])\d*\.\d+", text[begin : text.index(end, begin)])]
 
 
 @pytest.mark.parametrize(

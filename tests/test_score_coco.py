@@ -73,9 +73,7 @@ def case(seed: int) -> tuple[Coco, Detections]:
             category = base["category_id"] if base and r.random() < 0.8 else r.choice(found)["id"]
             moved = [value + r.choice([0, 0, 0.05, 0.2]) * r.uniform(-1, 1) * min(box[2:]) for value in box]
             score = round(r.random(), digits)
-            detections.append(
-                {"image_id": image["id"], "category_id": category, "bbox": moved, "score": score}
-            )
+            detections.append({"image_id": image["id"], "category_id": category, "bbox": moved, "score": score})
     if not detections:
         detections.append({**gt["images"][0], "image_id": gt["images"][0]["id"], "bbox": [0, 0, 1, 1]})
         detections[0] |= {"category_id": found[0]["id"], "score": 0.5}

@@ -15,9 +15,7 @@ from bench.evaluation.voc import Pixels, Variant, score_voc
 
 SHARED = Path(os.environ.get("QDET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 PADILLA = SHARED / "parity" / "padilla_voc_case1"
-needs_padilla = pytest.mark.skipif(
-    not PADILLA.is_dir(), reason="the parity files are not here (set QDET_SHARED)"
-)
+needs_padilla = pytest.mark.skipif(not PADILLA.is_dir(), reason="the parity files are not here (set QDET_SHARED)")
 
 Coco = dict[str, list[dict[str, Any]]]
 Detections = list[dict[str, Any]]
@@ -126,9 +124,7 @@ def case(seed: int) -> tuple[Coco, Detections]:
                 moved = [max(0, value + r.choice([-2, -1, 0, 0, 1, 2])) for value in box]
                 detections.append({**common, "bbox": moved, "score": round(r.random(), 1)})
     detections += [{**r.choice(detections), "image_id": r.choice(gt["images"])["id"]} for _ in range(30)]
-    detections += [
-        {**r.choice(detections), "category_id": r.choice(gt["categories"])["id"]} for _ in range(9)
-    ]
+    detections += [{**r.choice(detections), "category_id": r.choice(gt["categories"])["id"]} for _ in range(9)]
     r.shuffle(detections)
     return gt, detections
 

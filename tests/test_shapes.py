@@ -233,9 +233,7 @@ def test_numbers_sizes_and_rare_cases(flavour: Flavour, scenes: dict[Flavour, li
 
 
 @pytest.mark.parametrize(("flavour", "classes", "ratio"), [("voc", 20, 2), ("coco", 80, 20)])
-def test_class_frequencies(
-    flavour: Flavour, classes: int, ratio: int, scenes: dict[Flavour, list[Scene]]
-) -> None:
+def test_class_frequencies(flavour: Flavour, classes: int, ratio: int, scenes: dict[Flavour, list[Scene]]) -> None:
     names, weights = class_names(flavour), class_weights(flavour)
     assert len(set(names)) == len(weights) == classes
     assert ratio * 0.9 < max(weights) / min(weights) < ratio * 1.1
@@ -271,8 +269,7 @@ def test_voc_folder_reads_back(tmp_path: Path) -> None:
         ]
         names = class_names("voc")
         assert read == [
-            (names[o.label], (o.box[0] + 1, o.box[1] + 1, o.box[2], o.box[3]), o.difficult)
-            for o in scene.objects
+            (names[o.label], (o.box[0] + 1, o.box[1] + 1, o.box[2], o.box[3]), o.difficult) for o in scene.objects
         ]
 
 

@@ -123,9 +123,7 @@ WRONG: list[tuple[str | bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(("content", "line", "words"), WRONG)
-def test_wrong_text_is_refused_with_its_line(
-    tmp_path: Path, content: str | bytes, line: int, words: str
-) -> None:
+def test_wrong_text_is_refused_with_its_line(tmp_path: Path, content: str | bytes, line: int, words: str) -> None:
     message = refusal(tmp_path, content)
     assert message.startswith(f"{line}: ")
     assert words in message

@@ -24,13 +24,9 @@ def faults(found: Sequence[Record], expected: Mapping[str, str]) -> list[str]:
         name = record.provenance.asked_by
         known = expected.get(record.identity)
         if known is None:
-            lines.append(
-                f"{name}: its identity is new; run `python -m tests.version_guard` and commit the result"
-            )
+            lines.append(f"{name}: its identity is new; run `python -m tests.version_guard` and commit the result")
         elif known != record.predictions.digest:
-            lines.append(
-                f"{name}: its predictions changed, but no version was raised (see bench/*/__init__.py)"
-            )
+            lines.append(f"{name}: its predictions changed, but no version was raised (see bench/*/__init__.py)")
     return lines
 
 

@@ -12,9 +12,7 @@ from bench.spec.suite import TIERS, Tier
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
     """The suites and the tier that a command is about."""
-    parser.add_argument(
-        "suites", nargs="+", metavar="SUITE", help="name such as hqod/table1, a file, or `all`"
-    )
+    parser.add_argument("suites", nargs="+", metavar="SUITE", help="name such as hqod/table1, a file, or `all`")
     add_tier(parser)
 
 
@@ -43,9 +41,7 @@ def located(args: argparse.Namespace) -> list[Located]:
 def check_tier(suite: Located, tier: Tier) -> None:
     """UsageError where the suite has no such tier."""
     if tier not in suite.suite.tiers:
-        raise UsageError(
-            f"{suite.path}: there is no tier {tier!r}; the suite has {', '.join(suite.suite.tiers)}"
-        )
+        raise UsageError(f"{suite.path}: there is no tier {tier!r}; the suite has {', '.join(suite.suite.tiers)}")
 
 
 def print_json(value: Any) -> None:

@@ -47,9 +47,7 @@ class _Live:
         self.tasks[job.identity] = self.bars.add_task(job.name, total=None, news="starting")
 
     def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
-        self.bars.update(
-            self.tasks[job.identity], completed=done, total=total, news=_news(phase, done, total, loss)
-        )
+        self.bars.update(self.tasks[job.identity], completed=done, total=total, news=_news(phase, done, total, loss))
 
     def finished(self, outcome: Outcome) -> None:
         task = self.tasks.pop(outcome.job.identity, None)

@@ -10,7 +10,10 @@ from bench.cli import accept, check, data, listing, plan, run, score, show, tabl
 from bench.errors import BenchError, UsageError
 
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
-EXIT_CODES = "exit codes: 0 all well; 1 something failed or fell outside its tolerance; 2 wrong usage or a wrong suite file; 3 ran well but incomplete"
+EXIT_CODES = (
+    "exit codes: 0 all well; 1 something failed or fell outside its tolerance; "
+    "2 wrong usage or a wrong suite file; 3 ran well but incomplete"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,13 +26,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from"
     )
-    parser.add_argument(
-        "--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's"
-    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's")
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for each core)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing")
     parser.add_argument(
         "--allow-failures",
         action="store_true",
@@ -55,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("seeds", "jobs"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name} {getattr(args, name)}: must be at least 1")
-    jobs = unique(
-        job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds)
-    )
+    jobs = unique(job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds))
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(jobs, store)

@@ -21,9 +21,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         "undefined.",
     )
     parser.add_argument("--gt", type=Path, required=True, metavar="GT.json", help="ground truth: COCO JSON")
-    parser.add_argument(
-        "--dt", type=Path, required=True, metavar="DT.json", help="detections: COCO result list"
-    )
+    parser.add_argument("--dt", type=Path, required=True, metavar="DT.json", help="detections: COCO result list")
     parser.add_argument(
         "--metric",
         choices=("coco", "voc07", "voc12"),

@@ -46,8 +46,7 @@ def _load_shapes(spec: ShapesVoc | ShapesCoco, split: Split, cache: Path) -> Dat
         )
         return read_voc(voc, split, folder)
     train, tune, test = (
-        CocoSplit(annotations=f"annotations/instances_{name}.json", images=name)
-        for name in ("train", "tune", "test")
+        CocoSplit(annotations=f"annotations/instances_{name}.json", images=name) for name in ("train", "tune", "test")
     )
     coco = CocoData(kind="coco", path=folder.name, train=train, tune=tune, test=test)
     return read_coco(coco, split, folder)

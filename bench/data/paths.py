@@ -34,8 +34,7 @@ def expand(path: str, root: Path) -> Path:
         found = os.environ.get(parts[1]) or parts[2]
         if found is None:
             raise UsageError(
-                f"path {path!r}: set the environment variable {parts[1]}, or give a default "
-                f"as ${{{parts[1]}:-folder}}"
+                f"path {path!r}: set the environment variable {parts[1]}, or give a default as ${{{parts[1]}:-folder}}"
             )
         return found
 
@@ -98,13 +97,9 @@ class _Folder:
         """Stem -> file name; of several suffixes the first in IMAGE_SUFFIXES."""
         ranks = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
         parts = [
-            (stem, "." + suffix.lower(), name)
-            for name in self.names
-            for stem, _, suffix in [name.rpartition(".")]
+            (stem, "." + suffix.lower(), name) for name in self.names for stem, _, suffix in [name.rpartition(".")]
         ]
-        ranked = sorted(
-            ((ranks[suffix], name, stem) for stem, suffix, name in parts if suffix in ranks), reverse=True
-        )
+        ranked = sorted(((ranks[suffix], name, stem) for stem, suffix, name in parts if suffix in ranks), reverse=True)
         return {stem: name for _, name, stem in ranked}
 
 

@@ -85,9 +85,7 @@ class _Finder:
         self._folder = folder
         self._listings: dict[str, Listing] = {}
 
-    def image(
-        self, member: Listed, file: VocFile, image_id: int, problems: list[Problem]
-    ) -> dict[str, Any] | None:
+    def image(self, member: Listed, file: VocFile, image_id: int, problems: list[Problem]) -> dict[str, Any] | None:
         base = (Path(member.part) / "JPEGImages").as_posix()
         if base not in self._listings:
             self._listings[base] = Listing(self._folder / base)

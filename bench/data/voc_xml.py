@@ -1,7 +1,7 @@
 """One VOC annotation file: XML to objects, objects to COCO boxes.
 
 Format: PASCAL VOC development kit (Everingham et al., IJCV 2010). Boxes by default as in HQOD's
-`voc07_test.json` (papers.md 1.3, DESIGN.md section 7).
+`voc07_test.json` (HQOD, released code VP-QOD 27f69e85).
 """
 
 import math

@@ -27,7 +27,8 @@ def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], se
     model: Any = MODELS.build(config)
     model.init_weights()
     model.dataset_meta = {"classes": classes}
-    built: nn.Module = model
+    # Channels last is the faster layout on CPUs and GPUs alike.
+    built: nn.Module = model.to(memory_format=torch.channels_last)
     return built
 
 

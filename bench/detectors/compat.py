@@ -31,9 +31,7 @@ class _ExtStandIn(types.ModuleType):
 
         return absent
 
-    def nms(
-        self, boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int
-    ) -> torch.Tensor:
+    def nms(self, boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int) -> torch.Tensor:
         """Indices kept by NMS of `boxes` [n, 4] (x1, y1, x2, y2) in descending order of score."""
         if offset != 0:
             raise RuntimeError(f"NMS with pixel offset {offset} is not offered by torchvision")

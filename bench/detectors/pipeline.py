@@ -13,6 +13,9 @@ from bench.detectors.compat import load_mmdet
 from bench.spec.detector import Input
 from bench.spec.recipe import Augment
 
+KEPT_BYTES = 512 * 2**20
+"""Decoded images that a loader may keep."""
+
 
 def train_loader(
     dataset: Dataset, size: Input, augment: Augment, batch: int, seed: int, samples: int
@@ -20,7 +23,7 @@ def train_loader(
     """Batches of `samples` training images in all, one shuffled pass after another; the order hangs on `seed` alone."""
     from mmengine.dataset import pseudo_collate
 
-    transforms = [_load, dict(type="LoadAnnotations", with_bbox=True), *_train_transforms(size, augment)]
+    transforms = [_Loader(), dict(type="LoadAnnotations", with_bbox=True), *_train_transforms(size, augment)]
     base = _base_dataset(dataset, transforms, test_mode=False)
     sampler = _Passes(len(base), samples, torch.Generator().manual_seed(seed))
     return DataLoader(base, batch_size=batch, sampler=sampler, collate_fn=pseudo_collate)
@@ -32,7 +35,7 @@ def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
 
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     base = _base_dataset(
-        dataset, [_load, _resize(size), dict(type="PackDetInputs", meta_keys=keys)], test_mode=True
+        dataset, [_Loader(), _resize(size), dict(type="PackDetInputs", meta_keys=keys)], test_mode=True
     )
     return DataLoader(base, batch_size=batch, shuffle=False, collate_fn=pseudo_collate)
 
@@ -78,10 +81,23 @@ def _train_transforms(size: Input, augment: Augment) -> list[Any]:
     return [*steps, dict(type="PackDetInputs")]
 
 
-def _load(results: dict[str, Any]) -> dict[str, Any]:
-    image = load_bgr(Path(results["img_path"]))
-    shape = image.shape[:2]
-    return {**results, "img": image, "img_shape": shape, "ori_shape": shape}
+class _Loader:
+    """Decodes images, and keeps the decoded ones of a small data set: it is read many times."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+        self.room = KEPT_BYTES
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        path = results["img_path"]
+        image = self.kept.get(path)
+        if image is None:
+            image = load_bgr(Path(path))
+            if image.nbytes <= self.room:
+                self.room -= image.nbytes
+                self.kept[path] = image
+        shape = image.shape[:2]
+        return {**results, "img": image, "img_shape": shape, "ori_shape": shape}
 
 
 def _base_dataset(dataset: Dataset, pipeline: list[Any], test_mode: bool) -> Any:

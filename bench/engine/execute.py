@@ -132,9 +132,7 @@ def _train(
     folder: JobFolder, report: Report,
 ) -> list[float]:  # fmt: skip
     lengths = in_steps(recipe, len(dataset.coco["images"]))
-    loader = train_loader(
-        dataset, scale.input, recipe.augment, recipe.batch, seed, lengths.total * recipe.batch
-    )
+    loader = train_loader(dataset, scale.input, recipe.augment, recipe.batch, seed, lengths.total * recipe.batch)
     try:
         return train(
             model, loader, recipe, lengths, seed, folder.work, having(methods, "regulariser"),
@@ -150,9 +148,7 @@ def _split(order: Order, name: Split) -> Dataset:
 
 
 def _data_facts(pin: str, splits: dict[Split, Dataset]) -> DataFacts:
-    problems = [
-        f"{name}: {p.kind} {p.where}: {p.detail}" for name, data in splits.items() for p in data.problems
-    ]
+    problems = [f"{name}: {p.kind} {p.where}: {p.detail}" for name, data in splits.items() for p in data.problems]
     return DataFacts(
         pin=pin, splits={name: data.counts() for name, data in splits.items()}, problems=tuple(problems[:100])
     )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,18 +27,14 @@ def placement_of(job: Job, root: Path) -> Placement:
     policy = Policy.model_validate_json(json.dumps(job.protocol["policy"]))
     classes = tuple(f"class{k}" for k in range(CLASSES))
     model = build_detector(job.protocol["detector"]["name"], scale, classes, 0)
-    width, height = scale.input.size
-    batch = {
-        "inputs": [torch.zeros(3, height, width, dtype=torch.uint8)],
-        "data_samples": [_sample(width, height)],
-    }
-    return trace_placement(model, batch, policy, Bits.parse(job.protocol["bits"]))
+    return trace_placement(model, empty_batch(*scale.input.size), policy, Bits.parse(job.protocol["bits"]))
 
 
-def _sample(width: int, height: int) -> object:
+def empty_batch(width: int, height: int) -> dict[str, list[Any]]:
+    """One black image of that size, px, as a detector's loader gives it."""
     from mmdet.structures import DetDataSample
 
     shape = (height, width)
-    return DetDataSample(
-        metainfo={"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": (1.0, 1.0)}
-    )
+    facts = {"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": (1.0, 1.0)}
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    return {"inputs": [image], "data_samples": [DetDataSample(metainfo=facts)]}

@@ -1,5 +1,6 @@
 """Place, check and calibrate the quantizers of one job."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ def quantize(
 ) -> Placed:
     """Put calibrated quantizers into `model`.
 
-    Calibration images come from the training loader with training augmentation, as in HQOD (papers.md 1.2).
+    Calibration images come from the training loader with training augmentation, as in HQOD (HQOD).
     Raises BenchError where the policy does not fit the model or the placement is not the pinned one.
     """
     policy = Policy.model_validate_json(json.dumps(order.protocol["policy"]))
@@ -77,11 +78,9 @@ def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bit
 
 
 def _forwards(model: nn.Module, batches: list[dict[str, Any]]) -> Iterator[Callable[[], Any]]:
-    def forward(batch: dict[str, Any]) -> Any:
+    for batch in batches:
         data = model.data_preprocessor(batch, False)  # type: ignore[operator]
-        return model(data["inputs"], data["data_samples"], mode="tensor")
-
-    return (lambda batch=batch: forward(batch) for batch in batches)  # type: ignore[misc]
+        yield functools.partial(model, data["inputs"], data["data_samples"], mode="tensor")
 
 
 def _describe(placement: Placement) -> tuple[str, ...]:

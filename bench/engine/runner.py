@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import Literal, Protocol
@@ -118,9 +117,7 @@ class _Scheduler:
             "failed",
             "blocked",
         ):
-            return Outcome(
-                job, "failed", f"row {job.start.row.id} that it starts from {origin.state}: {origin.reason}"
-            )
+            return Outcome(job, "failed", f"row {job.start.row.id} that it starts from {origin.state}: {origin.reason}")
         return None
 
     def _launch(self, job: Job) -> None:

@@ -51,9 +51,7 @@ class _Watch(Hook):  # type: ignore[misc]
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"].detach())
         if not torch.isfinite(torch.tensor(loss)):
             raise BenchError(f"the loss became {loss} at step {runner.iter + 1}")

@@ -27,9 +27,7 @@ METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "AR1", "AR10", "AR100",
 _SMALL, _LARGE, _ALL = 32.0**2, 96.0**2, 1e5**2  # px², COCO's own
 
 
-def score_coco(
-    gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, area_scale: float = 1.0
-) -> Scores:
+def score_coco(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, area_scale: float = 1.0) -> Scores:
     """The 12 numbers of COCO, and AP, AP50, AP75, AP_S, AP_M, AP_L of each category.
 
     Args:
@@ -49,8 +47,7 @@ def score_coco(
     names = category_names(gt)
     precision = evaluation.eval["precision"][:, :, :, :, -1]  # IoU × recall × category × area, 100 detections
     per_category = {
-        names[int(key)]: _category(precision[:, :, column])
-        for column, key in enumerate(evaluation.params.catIds)
+        names[int(key)]: _category(precision[:, :, column]) for column, key in enumerate(evaluation.params.catIds)
     }
     stats = [float(value) for value in evaluation.stats]
     return Scores(dict(zip(METRICS, stats, strict=True)), per_category)

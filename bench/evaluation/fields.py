@@ -31,9 +31,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{path}: not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-        ) from error
+        raise UsageError(f"{path}: not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
     except ValueError as error:  # Python's limit on the digits of an integer

@@ -57,11 +57,7 @@ def read_detections(path: Path, gt: Mapping[str, Any], gt_path: Path) -> list[di
     if not isinstance(content, list):
         raise UsageError(
             f"{path}: detections must be a list of objects with image_id, category_id, bbox and score"
-            + (
-                " (this looks like ground truth)"
-                if isinstance(content, dict) and "annotations" in content
-                else ""
-            )
+            + (" (this looks like ground truth)" if isinstance(content, dict) and "annotations" in content else "")
         )
     known = _Ids(gt_path, gt["images"], gt["categories"])
     return [

@@ -161,6 +161,4 @@ def _compress(stream: bytes, model: int) -> bytes:
 
 def _filters(model: int) -> list[dict[str, Any]]:
     """LZMA2 whose context is the position in a unit of 2^model bytes, not the byte before."""
-    return [
-        {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": _DICTIONARY, "lc": 0, "lp": model, "pb": model}
-    ]
+    return [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": _DICTIONARY, "lc": 0, "lp": model, "pb": model}]

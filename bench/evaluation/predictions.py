@@ -32,9 +32,7 @@ class Predictions:
     def __post_init__(self) -> None:
         columns = self.columns
         if not np.isfinite(columns.score).all():
-            raise BenchError(
-                f"detection {np.flatnonzero(~np.isfinite(columns.score))[0]}: its score is not finite"
-            )
+            raise BenchError(f"detection {np.flatnonzero(~np.isfinite(columns.score))[0]}: its score is not finite")
         if (columns.box[:, 2:] < 0).any():
             at = np.flatnonzero((columns.box[:, 2:] < 0).any(axis=1))[0]
             raise BenchError(f"detection {at}: its width or height is negative")
@@ -76,9 +74,7 @@ class Predictions:
             raise BenchError(f"detection {np.flatnonzero(~fits)[0]}: its box is not finite, or too large")
         with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused
             rounded = np.asarray(score).astype(np.float32) + np.float32(0)  # + 0 turns -0 into 0
-        return cls(
-            Columns(image.astype(np.int64), category.astype(np.int32), steps.astype(np.int32), rounded)
-        )
+        return cls(Columns(image.astype(np.int64), category.astype(np.int32), steps.astype(np.int32), rounded))
 
     def to_coco(self) -> list[dict[str, Any]]:
         """A COCO result list of plain Python numbers, in order; `from_coco` of it gives the same

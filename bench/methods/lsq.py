@@ -28,15 +28,11 @@ class LSQ:
         """An LSQ quantizer for each weight and each distinct input tensor."""
         o = self.options
         weights = {
-            site.name: LsqQuantizer(
-                site.bits, site.signed, o.weights, o.range_test, o.grad_scale, batched=False
-            )
+            site.name: LsqQuantizer(site.bits, site.signed, o.weights, o.range_test, o.grad_scale, batched=False)
             for site in placement.weights
         }
         activations = {
-            site.name: LsqQuantizer(
-                site.bits, site.signed, o.activations, o.range_test, o.grad_scale, batched=True
-            )
+            site.name: LsqQuantizer(site.bits, site.signed, o.activations, o.range_test, o.grad_scale, batched=True)
             for site in placement.activations
         }
         return {**weights, **activations}

@@ -1,4 +1,4 @@
-"""One identity for planned and for recorded work (DESIGN.md section 2), and the seeds derived from it."""
+"""One identity for planned and for recorded work, and the seeds derived from it."""
 
 import hashlib
 import json

@@ -34,12 +34,18 @@ class QuantConv2d(nn.Conv2d):
         self.train(conv.training)
         self.held = held
         self.call = 0
+        self.pass_weight: tuple[Tensor, ...] = ()
+        """The quantized weight of the pass under way; in a tuple, since a module takes a bare one for a parameter."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, in, h, w] -> [n, out, h', w']."""
-        quantize_input = self.held.inputs[self.call]
+        if not self.pass_weight:
+            # Once for all pyramid levels.
+            self.pass_weight = (self.held.weight(self.weight),)
+        weight, x = self.pass_weight[0], self.held.inputs[self.call](x)
         self.call += 1
-        x, weight = quantize_input(x), self.held.weight(self.weight)
+        if self.call == len(self.held.inputs):
+            self.pass_weight = ()
         return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
@@ -54,9 +60,7 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
         if type(conv) is not nn.Conv2d:
             raise TypeError(f"{site.module} is a {type(conv).__name__}, not a plain convolution")
         by_call = inputs[site.module]
-        layer = QuantConv2d(
-            conv, _Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call))))
-        )
+        layer = QuantConv2d(conv, _Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call)))))
         parent, _, child = site.module.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)
     model.quantizers = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
@@ -66,7 +70,7 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
 def _start_pass(model: nn.Module, _: Any) -> None:
     for module in model.modules():
         if isinstance(module, QuantConv2d):
-            module.call = 0
+            module.call, module.pass_weight = 0, ()
 
 
 @torch.no_grad()

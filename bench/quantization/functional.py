@@ -13,9 +13,7 @@ from torch import Tensor
 RangeTest = Literal["paper", "mqbench"]
 
 
-def lsq(
-    x: Tensor, step: Tensor, qmin: int, qmax: int, grad_scale: float = 1.0, variant: RangeTest = "paper"
-) -> Tensor:
+def lsq(x: Tensor, step: Tensor, qmin: int, qmax: int, grad_scale: float = 1.0, variant: RangeTest = "paper") -> Tensor:
     """LSQ (1902.08153, eqs. 1 to 3): fake quantization with a learned step size.
 
     Args:

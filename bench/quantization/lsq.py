@@ -28,9 +28,9 @@ class LsqQuantizer(Quantizer):
 
     def quantize(self, x: Tensor) -> Tensor:
         """Tensor of x's shape, its entries multiples of the step."""
-        with torch.no_grad():
-            # A step that training drove through zero would turn every code into NaN or swap signs.
-            self.step.abs_().clamp_(min=torch.finfo(self.step.dtype).eps)
+        # A step that training drove through zero would turn every code into NaN or swap signs. Through `data`, since
+        # a shared quantizer runs several times in one pass, and after its first time this changes nothing.
+        self.step.data.abs_().clamp_(min=torch.finfo(self.step.dtype).eps)
         return lsq(x, self.step, self.qmin, self.qmax, self._gradient_scale(x), self.range_test)
 
     def _gradient_scale(self, x: Tensor) -> float:

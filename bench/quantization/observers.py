@@ -1,4 +1,4 @@
-"""Step sizes from data (papers.md 1.2, 2.1, 5.3)."""
+"""Step sizes from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
 import torch
 from torch import Tensor
@@ -10,11 +10,11 @@ SHRINK_STEPS = 95
 
 
 def step_of_range(low: Tensor, high: Tensor, qmin: int, qmax: int, signed: bool) -> Tensor:
-    """Step size for values in [low, high] (papers.md 1.2): unsigned high/(qmax - qmin), signed max|x|/((qmax - qmin)/2)."""
-    if signed:
-        step = torch.maximum(-low, high) / ((qmax - qmin) / 2)
-    else:
-        step = high / (qmax - qmin)
+    """Step size for values in [low, high]: unsigned high / (qmax - qmin), signed max|x| / ((qmax - qmin) / 2).
+
+    As HQOD's released code has it (VP-QOD 27f69e85).
+    """
+    step = torch.maximum(-low, high) / ((qmax - qmin) / 2) if signed else high / (qmax - qmin)
     return step.clamp_min(torch.finfo(step.dtype).eps)
 
 

@@ -1,4 +1,4 @@
-"""The policy of a suite and a recorded pass -> every quantizer of the model, before any is made (papers.md 1.2)."""
+"""The policy of a suite and a recorded pass -> every quantizer of the model, before any is made (HQOD)."""
 
 from fnmatch import fnmatchcase
 from typing import NamedTuple

@@ -42,9 +42,7 @@ def _operation(func: Any) -> str:
 
 
 @torch.no_grad()
-def record_reads(
-    model: nn.Module, layers: tuple[type[nn.Module], ...], forward: Callable[[], Any]
-) -> list[Read]:
+def record_reads(model: nn.Module, layers: tuple[type[nn.Module], ...], forward: Callable[[], Any]) -> list[Read]:
     """Run `forward` once and list every call of the model's modules of type `layers`, in order."""
     producers = _Producers()
     reads: list[Read] = []
@@ -58,9 +56,7 @@ def record_reads(
             key = (id(x), x._version)
             call = calls.get(name, 0)
             calls[name] = call + 1
-            reads.append(
-                Read(name, call, tensors.setdefault(key, len(tensors)), producers.made.get(key, "input"))
-            )
+            reads.append(Read(name, call, tensors.setdefault(key, len(tensors)), producers.made.get(key, "input")))
 
         return hook
 

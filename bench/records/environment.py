@@ -41,9 +41,7 @@ def processor() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     facts = dict(part.split(":", 1) for line in lines if (part := line.replace("\t", "")) and ":" in part)
-    flags = sorted(
-        flag for flag in facts.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sse4"))
-    )
+    flags = sorted(flag for flag in facts.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sse4")))
     identity = [facts.get(key, "").strip() for key in ("model name", "cpu family", "model")]
     return " ".join([*identity, *flags])
 

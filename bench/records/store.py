@@ -51,9 +51,7 @@ class JobFolder:
                 f"{self.record_file}: not a record ({where}: {first['msg']}); remove it to run the job again"
             ) from None
         if not record.identity.startswith(self.path.name):
-            raise BenchError(
-                f"{self.record_file}: the record of another job; remove it to run this one again"
-            )
+            raise BenchError(f"{self.record_file}: the record of another job; remove it to run this one again")
         return record
 
     def failure(self) -> Failure | None:

@@ -1,6 +1,7 @@
 """Data sets as a suite declares them: Shapes (generated), any VOC directory, any COCO JSON.
 
-A path may hold `${NAME}` or `${NAME:-default}`; a relative one starts at the root (`--root`, else the working directory).
+A path may hold `${NAME}` or `${NAME:-default}`; a relative one starts at the root
+(`--root`, else the working directory).
 """
 
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ Split = Literal["train", "tune", "test"]
 
 
 class VocRules(Spec):
-    """How VOC annotations become COCO boxes (papers.md 1.3, DESIGN.md section 7)."""
+    """How VOC annotations become COCO boxes (HQOD, released code VP-QOD 27f69e85)."""
 
     difficult: Literal["crowd", "count", "drop"]
     """`crowd`: scored as crowd and ignored in training (HQOD); `count`: an ordinary object; `drop`: not there."""

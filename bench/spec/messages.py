@@ -71,9 +71,7 @@ def validate(model: type[T], source: Source) -> T:
         raise UsageError("\n".join(messages[:SHOWN] + more)) from None
 
 
-def describe(
-    error: ValidationError, source: Source, at: Loc = (), model: type[BaseModel] | None = None
-) -> list[str]:
+def describe(error: ValidationError, source: Source, at: Loc = (), model: type[BaseModel] | None = None) -> list[str]:
     """Each problem as `path:line: where: message`, in the order of the file.
 
     `at` is where in the file the validated value stands; with its `model` an unknown key is answered with
@@ -196,9 +194,7 @@ def _place(source: Source, at: Loc, raw: Loc, model: type[BaseModel] | None) -> 
 
 def _member(types: tuple[Any, ...], tag: str | int) -> tuple[Any, ...]:
     """The models of a union that a tag names; all where it names none."""
-    named = tuple(
-        m for m in _models(types) if m.__name__ == tag or any(tag in _literals(m, f) for f in m.model_fields)
-    )
+    named = tuple(m for m in _models(types) if m.__name__ == tag or any(tag in _literals(m, f) for f in m.model_fields))
     return named or types
 
 

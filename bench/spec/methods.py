@@ -11,7 +11,7 @@ from bench.spec.classes import read_class
 
 
 class Observer(Spec):
-    """How a step size is found from data (papers.md 1.2, 2.1, 5.3)."""
+    """How a step size is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
     kind: Literal["minmax", "mse", "ema_mse", "lsq"]
     p: Annotated[float, Field(gt=0)] | None = None

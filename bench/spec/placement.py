@@ -10,7 +10,7 @@ EdgeBits = Annotated[int, Field(ge=2, le=8)]
 
 
 class Policy(Spec):
-    """Which layers are quantized, and how their tensors are shared and signed (papers.md 1.2)."""
+    """Which layers are quantized, and how their tensors are shared and signed (HQOD)."""
 
     layers: tuple[Literal["conv"], ...] = Field(min_length=1)
     first: tuple[str, ...] = Field(min_length=1)

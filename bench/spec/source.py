@@ -34,9 +34,7 @@ MAX_DEPTH = 20
 MAX_NUMBER = 64
 
 # U+2028 and U+2029 count as line ends in some editors and not in others, so lines would be named wrongly.
-_FORBIDDEN = re.compile(
-    r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_FORBIDDEN = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _TAB_INDENT = re.compile(r"^ *\t[ \t]*[^ \t\n]", re.MULTILINE)
 _DIRECTIVE = re.compile(r"(?: *+(?:#[^\n]*+)?\n)*+%")
 _UNCLOSED = ("end of stream", "stream end", "could not find expected ':'")

@@ -37,9 +37,7 @@ class _Writer(Protocol):
         """Write what covers a whole split."""
 
 
-def make(
-    spec: ShapesVoc | ShapesCoco, root: Path, progress: Callable[[int, int], None] | None = None
-) -> Path:
+def make(spec: ShapesVoc | ShapesCoco, root: Path, progress: Callable[[int, int], None] | None = None) -> Path:
     """Folder of the data set `spec` below `root`, written first where absent; BenchError where damaged.
 
     `progress` is called with the number of images written so far and in all. A second process that wants the
