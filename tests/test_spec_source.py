@@ -15,6 +15,7 @@ from bench.spec.base import Spec
 from bench.spec.data import DataSpec
 from bench.spec.messages import describe, validate
 from bench.spec.source import MAX_BYTES, MAX_NODES, Source, load_mapping
+from bench.spec.suite import Suite
 
 KIB = 1024
 
@@ -418,3 +419,11 @@ def test_part_of_a_file_without_its_model(tmp_path: Path) -> None:
         f'{source.path}:4: rows[0].options: unknown key "rat"',
     ]
     assert describe(caught.value, source, at, Options)[1].endswith('did you mean "rate"?')
+
+
+def test_a_list_of_wrong_entries_is_not_called_empty(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("title: t\nrows:\n  - {id: a, label: A, detector: d, bits: 1/1}\ntiers: {}\n")
+    with pytest.raises(UsageError) as raised:
+        validate(Suite, load_mapping(path))
+    assert "rows: must not be empty" not in str(raised.value) and ":3: rows[0].bits" in str(raised.value)

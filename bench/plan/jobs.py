@@ -11,6 +11,7 @@ import bench.quantization
 from bench.data.fingerprint import fingerprint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
+from bench.spec.base import Spec
 from bench.spec.catalog import CATALOG
 from bench.spec.load import Located
 from bench.spec.methods import facts
@@ -94,7 +95,7 @@ class _Builder:
 
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
         suite, spec = self.located.suite, self.spec
-        recipe = spec.recipes[row.recipe].model_dump(mode="json", exclude={"cost_s"}) if row.recipe else None
+        recipe = _dump(spec.recipes.get(row.recipe or ""), {"cost_s"})
         quantized = not row.bits.is_fp
         methods = [
             {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in row.methods
@@ -109,17 +110,17 @@ class _Builder:
             versions["quantization"] = bench.quantization.VERSION
         entry = CATALOG[row.detector]
         return {
-            "data": {**spec.data.model_dump(mode="json", exclude={"path"}), "pin": self.pin},
-            "metric": spec.metric.model_dump(mode="json"),
+            "data": {**(_dump(spec.data, {"path"}) or {}), "pin": self.pin},
+            "metric": _dump(spec.metric),
             "detector": {
                 "name": row.detector,
                 "version": entry.version,
-                "scale": spec.detectors[row.detector].model_dump(mode="json"),
+                "scale": _dump(spec.detectors[row.detector]),
             },
             "methods": methods,
             "bits": str(row.bits),
-            "policy": suite.policies[row.policy].model_dump(mode="json") if row.policy and quantized else None,
-            "calibration": spec.calibration.model_dump(mode="json") if spec.calibration and quantized else None,
+            "policy": _dump(suite.policies.get(row.policy or "")) if quantized else None,
+            "calibration": _dump(spec.calibration) if quantized else None,
             "recipe": recipe,
             "start": start.identity if start else None,
             "seeds": {
@@ -129,3 +130,8 @@ class _Builder:
             },
             "versions": versions,
         }
+
+
+def _dump(spec: Spec | None, without: set[str] | None = None) -> dict[str, Any] | None:
+    """What is declared. Nothing stands for what is not, so that a new optional field changes no old identity."""
+    return None if spec is None else spec.model_dump(mode="json", exclude=without, exclude_none=True)

@@ -78,10 +78,19 @@ def describe(error: ValidationError, source: Source, at: Loc = (), model: type[B
     the key that was probably meant.
     """
     problems = sorted(
-        {_problem(details, source, at, model): None for details in error.errors(include_url=False)},
+        {
+            _problem(details, source, at, model): None
+            for details in error.errors(include_url=False)
+            if not _counts_wrong_entries(details)
+        },
         key=lambda problem: problem.line,
     )
     return [f"{shown(source.path)}:{p.line}: {_where(p.loc)}{p.text}" for p in _joined(problems, source)]
+
+
+def _counts_wrong_entries(details: Any) -> bool:
+    """Pydantic counts only the right entries of a list; that all are wrong is no want of entries."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
 
 
 def _joined(problems: list[_Problem], source: Source) -> Iterator[_Problem]:
