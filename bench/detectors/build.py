@@ -1,31 +1,49 @@
 """A detector of the catalogue, from mmdet's own configuration, scaled as the tier declares."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from bench.detectors.compat import load_mmdet
-from bench.spec.catalog import CATALOG
+from bench.detectors.compat import load_mmdet, mend
+from bench.detectors.families.dense import atss, retinanet
+from bench.detectors.families.detrs import deformable_detr, detr
+from bench.detectors.families.faster_rcnn import faster_rcnn
+from bench.detectors.families.ssdlite import ssdlite
+from bench.detectors.families.yolox import yolox
+from bench.errors import BenchError
+from bench.spec.catalog import CATALOG, Family
+from bench.spec.check_detectors import misfits
 from bench.spec.detector import DetectorScale
 
-RESNET_STAGES = (1, 2, 4, 8)
-"""Channels of a ResNet's stages over those of the first, before a bottleneck's expansion."""
+FAMILIES: dict[Family, Callable[[Any, DetectorScale, int], None]] = {
+    "retinanet": retinanet,
+    "atss": atss,
+    "ssdlite": ssdlite,
+    "yolox": yolox,
+    "faster_rcnn": faster_rcnn,
+    "detr": detr,
+    "deformable_detr": deformable_detr,
+    "dab_detr": detr,
+}
+"""Each changes mmdet's configuration of a model: everything that the scale declares, and the number of classes."""
 
 
 def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], seed: int) -> nn.Module:
     """Build and initialise a detector; its weights hang on `seed` alone.
 
     Returns mmdet's model in train mode, with nothing frozen and no checkpoint loaded.
+    Raises BenchError where the scale does not fit the detector.
     """
-    load_mmdet()
+    config = model_config(name, scale, len(classes))
     from mmdet.registry import MODELS
 
-    config = model_config(name, scale, len(classes))
     torch.manual_seed(seed)
     model: Any = MODELS.build(config)
     model.init_weights()
+    mend(model)
     model.dataset_meta = {"classes": classes}
     # Channels last is the faster layout on CPUs and GPUs alike.
     built: nn.Module = model.to(memory_format=torch.channels_last)
@@ -33,7 +51,12 @@ def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], se
 
 
 def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:
-    """mmdet's configuration of the model, changed as `scale` says."""
+    """mmdet's configuration of the model, changed as `scale` says.
+
+    Raises BenchError where the scale does not fit the detector.
+    """
+    for fault in misfits(name, scale):
+        raise BenchError(f"{name}: {'.'.join(map(str, fault.loc))}: {fault.message}")
     load_mmdet()
     import mmdet
     from mmengine.config import Config
@@ -42,37 +65,5 @@ def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:
     folder = Path(mmdet.__file__).parent / ".mim" / "configs"
     model = Config.fromfile(folder / entry.config).model
     model.data_preprocessor.pad_size_divisor = scale.input.pad_divisor
-    model.test_cfg.update(
-        score_thr=scale.test.score_threshold,
-        nms_pre=scale.test.pre_nms,
-        max_per_img=scale.test.max_per_image,
-    )
-    model.test_cfg.nms.iou_threshold = scale.test.nms_iou
-    _FAMILIES[entry.family](model, scale, num_classes)
+    FAMILIES[entry.family](model, scale, num_classes)
     return model
-
-
-def _retinanet(model: Any, scale: DetectorScale, num_classes: int) -> None:
-    # Freezing is a matter of the recipe, and checkpoints are loaded by us, with their hash checked.
-    model.backbone.update(frozen_stages=-1, norm_eval=False, init_cfg=None)
-    if scale.width is not None:
-        expansion = 1 if model.backbone.depth < 50 else 4
-        model.backbone.base_channels = scale.width
-        model.backbone.stem_channels = scale.width
-        model.neck.in_channels = [scale.width * stage * expansion for stage in RESNET_STAGES]
-    if scale.neck_width is not None:
-        model.neck.out_channels = scale.neck_width
-        model.bbox_head.update(in_channels=scale.neck_width, feat_channels=scale.neck_width)
-    if scale.head_convs is not None:
-        model.bbox_head.stacked_convs = scale.head_convs
-    if scale.anchor_scale is not None:
-        model.bbox_head.anchor_generator.octave_base_scale = scale.anchor_scale
-    if scale.head_init_std is not None:
-        reg = dict(type="Normal", name="retina_reg", std=0.01)
-        cls = dict(type="Normal", name="retina_cls", std=0.01, bias_prob=0.01)
-        std = scale.head_init_std
-        model.bbox_head.init_cfg = dict(type="Normal", layer="Conv2d", std=std, override=[cls, reg])
-    model.bbox_head.num_classes = num_classes
-
-
-_FAMILIES = {"retinanet": _retinanet}

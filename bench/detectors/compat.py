@@ -1,6 +1,7 @@
 """Makes mmdet importable without a compiled mmcv, and quiet. The one module that is imported for its side effects."""
 
 import functools
+import importlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -10,10 +11,12 @@ from typing import Any
 
 import torch
 import torchvision.ops
+from torch import nn
+from torch.nn.functional import one_hot
 
 
 class _ExtStandIn(types.ModuleType):
-    """Takes the place of `mmcv._ext`, with the two operators that the project's detectors reach."""
+    """Takes the place of `mmcv._ext`, with the one operator that the project's detectors reach."""
 
     def __init__(self) -> None:
         super().__init__("mmcv._ext")
@@ -42,7 +45,8 @@ class _ExtStandIn(types.ModuleType):
 @functools.cache
 def load_mmdet() -> None:
     """Import mmdet and register its modules; a compiled mmcv is used where one is installed."""
-    if importlib.util.find_spec("mmcv._ext") is None:
+    compiled = importlib.util.find_spec("mmcv._ext") is not None
+    if not compiled:
         sys.modules["mmcv._ext"] = _ExtStandIn()
     warnings.filterwarnings("ignore", module=r"(mmdet|mmengine|mmcv)\b.*")
     from mmdet.utils import register_all_modules
@@ -51,3 +55,30 @@ def load_mmdet() -> None:
     MMLogger.get_instance("mmengine", log_level="ERROR")
 
     register_all_modules(init_default_scope=True)
+    if not compiled:
+        _use_pytorch_operators()
+
+
+def mend(model: nn.Module) -> None:
+    """Give a built model what mmdet 3.3.0 forgot."""
+    head: Any = getattr(model, "bbox_head", None)
+    # SSDHead has no module of its loss, but the prediction that it inherits asks the module for its activation.
+    if type(head).__name__ == "SSDHead" and not hasattr(head, "loss_cls"):
+        head.loss_cls = None
+
+
+def _use_pytorch_operators() -> None:
+    """On CUDA mmdet and mmcv would call compiled operators of which they carry PyTorch versions: take those."""
+    # The modules are hidden by functions and classes of the same names in their packages.
+    focal: Any = importlib.import_module("mmdet.models.losses.focal_loss")
+    attention: Any = importlib.import_module("mmcv.ops.multi_scale_deform_attn")
+
+    def sigmoid_focal_loss(pred: torch.Tensor, target: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """`pred` [n, classes], `target` [n] with `classes` for background."""
+        classes = pred.size(1)
+        hot = one_hot(target, num_classes=classes + 1)[:, :classes]
+        loss: torch.Tensor = focal.py_sigmoid_focal_loss(pred, hot, *args, **kwargs)
+        return loss
+
+    focal.sigmoid_focal_loss = sigmoid_focal_loss
+    attention.IS_CUDA_AVAILABLE = False
