@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.detectors.compat import load_mmdet, mend
 from bench.detectors.families.dense import atss, retinanet
-from bench.detectors.families.detrs import deformable_detr, detr
+from bench.detectors.families.detrs import dab_detr, deformable_detr, detr
 from bench.detectors.families.faster_rcnn import faster_rcnn
 from bench.detectors.families.ssdlite import ssdlite
 from bench.detectors.families.yolox import yolox
@@ -26,7 +26,7 @@ FAMILIES: dict[Family, Callable[[Any, DetectorScale, int], None]] = {
     "faster_rcnn": faster_rcnn,
     "detr": detr,
     "deformable_detr": deformable_detr,
-    "dab_detr": detr,
+    "dab_detr": dab_detr,
 }
 """Each changes mmdet's configuration of a model: everything that the scale declares, and the number of classes."""
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from bench.spec.catalog import CATALOG, DETRS, SCALABLE
+from bench.spec.catalog import CATALOG, DETRS, SCALABLE, Family
 from bench.spec.detector import DetectorScale, Init
 from bench.spec.faults import Fault, below
 
@@ -17,6 +17,7 @@ STAGES = {"ssdlite": 8}
 def misfits(name: str, scale: DetectorScale) -> Iterator[Fault]:
     """Faults of the scale of detector `name`; their places start at the scale."""
     entry = CATALOG.get(name)
+    yield from below(("init",), _init(scale.init))
     if entry is None:
         return  # an unknown detector is the row's fault
     family = entry.family
@@ -34,9 +35,17 @@ def misfits(name: str, scale: DetectorScale) -> Iterator[Fault]:
     if scale.init.folded and family != "yolox":
         yield Fault(("init", "kind"), f"only a YOLOX can be read from ONNX, not {name}")
     yield from _stages(scale, STAGES.get(family, 4))
-    yield from _pyramid(scale)
-    yield from _transformer(name, scale)
-    yield from below(("init",), _init(scale.init))
+    if family == "ssdlite":
+        yield from _pyramid(scale)
+    if family in DETRS:
+        yield from _transformer(name, family, scale)
+
+
+def untrainable(scale: DetectorScale) -> str | None:
+    """Why a detector of that scale cannot be trained, None where it can."""
+    if scale.init.folded:
+        return "BatchNorm is folded into the convolutions of an ONNX file: it can be quantized, not trained"
+    return None
 
 
 def _stages(scale: DetectorScale, count: int) -> Iterator[Fault]:
@@ -51,14 +60,12 @@ def _pyramid(scale: DetectorScale) -> Iterator[Fault]:
         if len(scale.ssd.anchor_sizes) != levels + 1:
             found = len(scale.ssd.anchor_sizes)
             yield Fault(("ssd", "anchor_sizes"), f"{levels} levels need {levels + 1} anchor sizes, found {found}")
-    elif scale.stages is not None and "ssd" in SCALABLE and len(scale.stages) != 2:
+    elif scale.stages is not None and len(scale.stages) != 2:
         yield Fault(("stages",), "other than two stages need `ssd` with its anchor sizes")
 
 
-def _transformer(name: str, scale: DetectorScale) -> Iterator[Fault]:
-    sizes, family = scale.transformer, CATALOG[name].family
-    if family not in DETRS:
-        return
+def _transformer(name: str, family: Family, scale: DetectorScale) -> Iterator[Fault]:
+    sizes = scale.transformer
     if family != "deformable_detr" and scale.stages is not None and len(scale.stages) != 1:
         yield Fault(("stages",), f"{name} reads one stage")
     if sizes is None:

@@ -1,15 +1,12 @@
 """What must fit between a tier and the rows that run at it, and inside its parts."""
 
-import re
 from collections.abc import Iterator
 
+from bench.spec.check_detectors import misfits, untrainable
 from bench.spec.data import ShapesBase
-from bench.spec.detector import DetectorScale
 from bench.spec.faults import Fault, below
 from bench.spec.recipe import Recipe
 from bench.spec.suite import Metric, Suite, TierSpec
-
-_CHECKPOINT = re.compile(r"[^/\\\0]+-[0-9a-f]{8}\.pth")
 
 
 def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
@@ -20,15 +17,17 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         if scale is None:
             text = f"row {row.id!r} wants detector {row.detector!r}, which the tier lacks"
             yield Fault(("detectors",), text)
-        elif row.recipe is None and row.start is None and scale.init.kind != "checkpoint":
+        elif row.recipe is None and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
             text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
             yield Fault(("detectors", row.detector, "init", "kind"), text)
+        elif row.recipe is not None and (reason := untrainable(scale)) is not None:
+            yield Fault(("detectors", row.detector, "init", "kind"), f"row {row.id!r} has a recipe, but {reason}")
         if row.recipe is not None and row.recipe not in tier.recipes:
             yield Fault(("recipes",), f"row {row.id!r} wants recipe {row.recipe!r}, which the tier lacks")
         if not row.bits.is_fp and tier.calibration is None:
             yield Fault((), f"row {row.id!r} has quantizers, so the tier needs `calibration`")
     for name, scale in tier.detectors.items():
-        yield from below(("detectors", name), _detector(scale))
+        yield from below(("detectors", name), misfits(name, scale))
     for name, recipe in tier.recipes.items():
         yield from below(("recipes", name), _recipe(recipe))
     yield from _data(tier)
@@ -42,17 +41,6 @@ def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         yield Fault(("recipes", name), f"no row uses recipe {name!r}")
     for name in tier.detectors.keys() - {row.detector for row in runs}:
         yield Fault(("detectors", name), f"no row uses detector {name!r}")
-
-
-def _detector(scale: DetectorScale) -> Iterator[Fault]:
-    init = scale.init
-    if init.kind == "scratch" and init.file is not None:
-        yield Fault(("init", "file"), "training from scratch starts from no file")
-    elif init.kind != "scratch" and init.file is None:
-        yield Fault(("init",), f"init {init.kind} needs a `file`")
-    elif init.file is not None and not _CHECKPOINT.fullmatch(init.file):
-        what = "a file name that ends in -<first 8 hex digits of its sha256>.pth, without folders"
-        yield Fault(("init", "file"), f"expected {what}")
 
 
 def _recipe(recipe: Recipe) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""DETR, Deformable DETR and DAB-DETR: a ResNet, a transformer, a fixed number of queries."""
+"""DETR, DAB-DETR and Deformable DETR: a ResNet, a transformer, a fixed number of queries."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +8,18 @@ from bench.spec.detector import DetectorScale, TransformerScale
 
 
 def detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
-    """DETR and DAB-DETR: one feature level, attention over all of its places."""
-    _common(model, scale, num_classes)
+    """DETR: one feature level, attention over all of its places, a class a query."""
+    _common(model, scale, num_classes, candidates=1)
+
+
+def dab_detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
+    """DAB-DETR: queries are boxes, and one query may be several classes."""
+    _common(model, scale, num_classes, candidates=num_classes)
 
 
 def deformable_detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
     """Deformable DETR, with or without refinement: several levels, attention to a few places of each."""
-    _common(model, scale, num_classes)
+    _common(model, scale, num_classes, candidates=num_classes)
     transformer = scale.transformer or TransformerScale()
     if transformer.width is not None:
         model.neck.norm_cfg = group_norm(transformer.width)
@@ -24,7 +29,7 @@ def deformable_detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
     model.decoder.layer_cfg.cross_attn_cfg.num_levels = levels
 
 
-def _common(model: Any, scale: DetectorScale, num_classes: int) -> None:
+def _common(model: Any, scale: DetectorScale, num_classes: int, candidates: int) -> None:
     scale_resnet(model, scale)
     sizes = scale.transformer or TransformerScale()
     if sizes.width is not None:
@@ -42,8 +47,8 @@ def _common(model: Any, scale: DetectorScale, num_classes: int) -> None:
     _set(model.decoder, num_layers=sizes.decoder_layers)
     _set(model, num_queries=sizes.queries)
     model.bbox_head.num_classes = num_classes
-    # No more detections than scores: DETR takes the best query-class pairs, or the best queries.
-    model.test_cfg.max_per_img = min(scale.test.max_per_image, model.num_queries)
+    # mmdet takes the best of all scores, and fails where it is asked for more than there are.
+    model.test_cfg.max_per_img = min(scale.test.max_per_image, model.num_queries * candidates)
 
 
 def _attentions(model: Any) -> Iterator[Any]:

@@ -53,7 +53,7 @@ def _width(stage: int, widen: float) -> int:
 
 
 def _strides(size: Input, stages: tuple[int, ...], extra: int) -> list[tuple[int, int]]:
-    """Distance of two anchors, px across and down: the input over the map, which is no power of 2 past some halvings."""
+    """Distance of two anchors, px across and down: the input over the map, no power of 2 after some halvings."""
     sides = [ceil(side / size.pad_divisor) * size.pad_divisor for side in size.size]
     maps = [[ceil(side / STAGE_STRIDES[stage]) for side in sides] for stage in stages]
     for _ in range(extra):

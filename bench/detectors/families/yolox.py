@@ -15,7 +15,7 @@ def yolox(model: Any, scale: DetectorScale, num_classes: int) -> None:
     backbone, neck, head = model.backbone, model.neck, model.bbox_head
     model.data_preprocessor.pad_value = PAD_VALUE
     # Random sizes of a batch are augmentation, which is the recipe's; mmdet's 320 to 640 px fit one input size only.
-    model.data_preprocessor.pop("batch_augments")
+    model.data_preprocessor.pop("batch_augments", None)
     if scale.widen is not None:
         backbone.widen_factor = scale.widen
         neck.in_channels = [int(width * scale.widen) for width in STAGE_WIDTHS]
