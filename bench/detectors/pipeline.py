@@ -18,14 +18,16 @@ KEPT_BYTES = 512 * 2**20
 
 
 def train_loader(
-    dataset: Dataset, size: Input, augment: Augment, batch: int, seed: int, samples: int
+    dataset: Dataset, size: Input, augment: Augment, batch: int, seed: int, samples: int, skip: int = 0
 ) -> DataLoader[Any]:
-    """Batches of `samples` training images in all, one shuffled pass after another; the order hangs on `seed` alone."""
+    """Batches of `samples` training images in all, one shuffled pass after another; the order hangs on `seed` alone.
+
+    The first `skip` of them were seen by an earlier process."""
     from mmengine.dataset import pseudo_collate
 
     transforms = [_Loader(), dict(type="LoadAnnotations", with_bbox=True), *_train_transforms(size, augment)]
     base = _base_dataset(dataset, transforms, test_mode=False)
-    sampler = _Passes(len(base), samples, torch.Generator().manual_seed(seed))
+    sampler = _Passes(len(base), samples, skip, torch.Generator().manual_seed(seed))
     return DataLoader(base, batch_size=batch, sampler=sampler, collate_fn=pseudo_collate)
 
 
@@ -41,19 +43,19 @@ def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
 
 
 class _Passes(Sampler[int]):
-    """`count` indices: one shuffled pass after another."""
+    """Indices from `skip` to `count` of one shuffled pass after another."""
 
-    def __init__(self, size: int, count: int, generator: torch.Generator) -> None:
-        self.size, self.count, self.generator = size, count, generator
+    def __init__(self, size: int, count: int, skip: int, generator: torch.Generator) -> None:
+        self.size, self.count, self.skip, self.generator = size, count, skip, generator
 
     def __len__(self) -> int:
-        return self.count
+        return self.count - self.skip
 
     def __iter__(self) -> Iterator[int]:
         given = 0
         while given < self.count:
-            order = torch.randperm(self.size, generator=self.generator).tolist()
-            yield from order[: self.count - given]
+            order = torch.randperm(self.size, generator=self.generator).tolist()[: self.count - given]
+            yield from order[max(0, self.skip - given) :]
             given += len(order)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 from torch import nn
+from torch.utils.data import DataLoader
 
 from bench.data.dataset import Dataset
 from bench.data.load import load
@@ -132,7 +133,11 @@ def _train(
     folder: JobFolder, report: Report,
 ) -> list[float]:  # fmt: skip
     lengths = in_steps(recipe, len(dataset.coco["images"]))
-    loader = train_loader(dataset, scale.input, recipe.augment, recipe.batch, seed, lengths.total * recipe.batch)
+
+    def loader(done: int) -> DataLoader[Any]:
+        images = lengths.total * recipe.batch
+        return train_loader(dataset, scale.input, recipe.augment, recipe.batch, seed, images, done * recipe.batch)
+
     try:
         return train(
             model, loader, recipe, lengths, seed, folder.work, having(methods, "regulariser"),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty, Queue
@@ -189,7 +190,9 @@ class _Scheduler:
         failure = folder.failure()
         reason = failure.reason if failure else f"the worker ended with code {code}; see {folder.log}"
         if failure is None:
-            folder.fail(reason, datetime.now(UTC).isoformat(timespec="seconds"))
+            # Where even the note cannot be written, the disk is full: the reason is told all the same.
+            with suppress(OSError):
+                folder.fail(reason, datetime.now(UTC).isoformat(timespec="seconds"))
         return Outcome(job, "failed", reason)
 
     def _end(self, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bench.engine.resume import Snapshots
 from bench.engine.schedule import Lengths, factor
 from bench.errors import BenchError
 from bench.spec.recipe import Recipe
@@ -28,21 +29,21 @@ OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 class _Schedule(LRSchedulerMixin, _ParamScheduler):  # type: ignore[misc]
     """The recipe's factor times each group's own learning rate."""
 
-    def __init__(self, optimizer: Any, recipe: Recipe, lengths: Lengths) -> None:
-        self.recipe, self.lengths = recipe, lengths
+    def __init__(self, optimizer: Any, recipe: Recipe, lengths: Lengths, done: int) -> None:
+        self.recipe, self.lengths, self.done = recipe, lengths, done
         super().__init__(optimizer, by_epoch=False)
 
     def _get_value(self) -> list[float]:
-        now = factor(self.recipe, self.lengths, self.last_step)
+        now = factor(self.recipe, self.lengths, self.done + self.last_step)
         return [group[f"initial_{self.param_name}"] * now for group in self.optimizer.param_groups]
 
 
 class _Watch(Hook):  # type: ignore[misc]
     """Keeps BatchNorm as the recipe says, reports progress, fails where a loss is not finite."""
 
-    def __init__(self, recipe: Recipe, progress: Progress) -> None:
+    def __init__(self, recipe: Recipe, total: int, progress: Progress) -> None:
         self.frozen_norm = recipe.batch_norm == "frozen"
-        self.progress = progress
+        self.total, self.progress = total, progress
         self.losses: list[float] = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -54,9 +55,9 @@ class _Watch(Hook):  # type: ignore[misc]
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         loss = float(outputs["loss"].detach())
         if not torch.isfinite(torch.tensor(loss)):
-            raise BenchError(f"the loss became {loss} at step {runner.iter + 1}")
+            raise BenchError(f"the loss became {loss} at step {len(self.losses) + 1}")
         self.losses.append(loss)
-        self.progress(runner.iter + 1, runner.max_iters, loss)
+        self.progress(len(self.losses), self.total, loss)
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]
@@ -69,7 +70,7 @@ class _QuietRunner(Runner):  # type: ignore[misc]
 
 def train(
     model: nn.Module,
-    loader: DataLoader[Any],
+    loader: Callable[[int], DataLoader[Any]],
     recipe: Recipe,
     lengths: Lengths,
     seed: int,
@@ -79,19 +80,20 @@ def train(
 ) -> list[float]:
     """Train `model` in place for `lengths.total` steps; returns the loss of each step.
 
-    Each regulariser's scalar is added to the loss of its batch.
+    `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`. Each regulariser's scalar is added to the loss of its batch.
     Raises BenchError at the step where the loss stops being finite.
     """
     _freeze(model, recipe)
-    watch = _Watch(recipe, progress)
+    watch = _Watch(recipe, lengths.total, progress)
+    snapshots = Snapshots(folder / "snapshot.pth", recipe.snapshot_every, watch.losses)
     runner = _QuietRunner(
         model=model,
         work_dir=str(folder),
-        train_dataloader=loader,
-        train_cfg=dict(by_epoch=False, max_iters=lengths.total),
+        train_dataloader=loader(snapshots.done),
+        train_cfg=dict(by_epoch=False, max_iters=lengths.total - snapshots.done),
         optim_wrapper=_optim_wrapper(recipe),
         default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
-        custom_hooks=[watch],
+        custom_hooks=[watch, snapshots],
         randomness=dict(seed=seed, deterministic=True),
         experiment_name=folder.name,
         log_level="ERROR",
@@ -99,7 +101,7 @@ def train(
         visualizer=dict(type="Visualizer", vis_backends=[]),
     )
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths)]
+    runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
     with _regularised(model, regularisers):
         runner.train()
     return watch.losses

@@ -29,8 +29,8 @@ def main() -> int:
     with _alone(folder):
         if folder.record() is not None:
             return FOUND
-        folder.failure_file.unlink(missing_ok=True)
         try:
+            folder.tidy()
             order = Order.model_validate_json(folder.job.read_bytes())
             # Torch takes seconds to import; a job that is done already need not wait for it.
             from bench.engine.execute import execute
@@ -38,10 +38,11 @@ def main() -> int:
             execute(order, folder, _Reporter())
             return EXECUTED
         except BenchError as error:
-            folder.fail(str(error), _now())
+            reason = str(error)
         except Exception as error:
             traceback.print_exc()
-            folder.fail(f"{type(error).__name__}: {error}".splitlines()[0][:300], _now())
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        folder.fail(reason, _now())
         return FAILED
 
 

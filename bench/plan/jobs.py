@@ -95,7 +95,7 @@ class _Builder:
 
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
         suite, spec = self.located.suite, self.spec
-        recipe = _dump(spec.recipes.get(row.recipe or ""), {"cost_s"})
+        recipe = _dump(spec.recipes.get(row.recipe or ""), {"cost_s", "snapshot_every"})
         quantized = not row.bits.is_fp
         methods = [
             {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in row.methods

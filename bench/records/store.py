@@ -64,6 +64,12 @@ class JobFolder:
         except (ValueError, KeyError, TypeError):
             return Failure("the note of the failure cannot be read", "")
 
+    def tidy(self) -> None:
+        """Remove what a killed attempt left half written, and the note of an earlier failure."""
+        for part in self.path.glob(".*.part"):
+            part.unlink(missing_ok=True)
+        self.failure_file.unlink(missing_ok=True)
+
     def fail(self, reason: str, finished: str) -> None:
         """Note a failure; it is never taken for a result."""
         write_json(self.failure_file, {"reason": reason, "finished": finished})

@@ -90,7 +90,7 @@ def describe(error: ValidationError, source: Source, at: Loc = (), model: type[B
 
 def _counts_wrong_entries(details: Any) -> bool:
     """Pydantic counts only the right entries of a list; that all are wrong is no want of entries."""
-    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+    return details["type"] == "too_short" and bool(len(details["input"]) >= details["ctx"]["min_length"])
 
 
 def _joined(problems: list[_Problem], source: Source) -> Iterator[_Problem]:

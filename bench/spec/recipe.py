@@ -97,6 +97,9 @@ class Recipe(Spec):
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
     """The backbone's stem (0) and its first stages stay as they are; -1: nothing does."""
     augment: Augment = Augment()
+    snapshot_every: Count | None = None
+    """Steps between snapshots from which an interrupted training goes on; no part of the identity. None: it starts
+    again, which is simplest where it takes minutes."""
     cost_s: Positive | None = None
     """Expected seconds on one core of a small machine, for `plan`; no part of the identity."""
 

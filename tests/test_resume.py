@@ -1,0 +1,77 @@
+"""Interrupted training goes on from its snapshot, and ends as if nothing had happened, to the bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import PROJECT, SUITE
+
+from bench.data.dataset import Dataset
+from bench.data.load import load
+from bench.detectors.build import build_detector
+from bench.detectors.pipeline import train_loader
+from bench.engine.schedule import in_steps
+from bench.engine.training import train
+from bench.errors import BenchError
+from bench.spec.load import load_suite
+from bench.spec.recipe import Optimizer, Recipe
+
+TIER = load_suite(SUITE, PROJECT).suite.tiers["smoke"]
+SCALE = TIER.detectors["retinanet-r18"]
+ADAMW = Optimizer(kind="adamw", lr=0.001, weight_decay=0.01)
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load(TIER.data, "train", PROJECT, tmp_path_factory.mktemp("shapes"))
+
+
+def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = None) -> tuple[list[float], Any]:
+    model = build_detector("retinanet-r18", SCALE, images.classes, 1)
+    lengths = in_steps(recipe, len(images.coco["images"]))
+
+    def loader(done: int) -> Any:
+        total = lengths.total * recipe.batch
+        return train_loader(images, SCALE.input, recipe.augment, recipe.batch, 5, total, done * recipe.batch)
+
+    def progress(done: int, total: int, loss: float) -> None:
+        assert total == lengths.total
+        if done == stop_after:
+            raise StoppedError
+
+    losses = train(model, loader, recipe, lengths, 5, folder, [], progress)
+    return losses, model.state_dict()
+
+
+@pytest.mark.parametrize("name", ["ft", "adamw"])
+@pytest.mark.parametrize("stop_after", [1, 5, 8])
+def test_resumed_is_uninterrupted(name: str, stop_after: int, images: Dataset, tmp_path: Path) -> None:
+    base = TIER.recipes["ft"].model_copy(update={"length": 9, "snapshot_every": 3})
+    recipe = base if name == "ft" else base.model_copy(update={"optimizer": ADAMW})
+    losses, weights = run(recipe, images, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        run(recipe, images, tmp_path / "cut", stop_after)
+    assert (tmp_path / "cut" / "snapshot.pth").is_file() == (stop_after > 3)
+    resumed_losses, resumed = run(recipe, images, tmp_path / "cut")
+    assert resumed_losses == losses and len(losses) == 9
+    assert all(torch.equal(weights[key], resumed[key]) for key in weights)
+
+
+def test_a_broken_snapshot_is_refused(images: Dataset, tmp_path: Path) -> None:
+    recipe = TIER.recipes["ft"].model_copy(update={"snapshot_every": 2})
+    (tmp_path / "snapshot.pth").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(BenchError, match="not a snapshot"):
+        run(recipe, images, tmp_path)
+
+
+def test_snapshots_are_no_part_of_the_identity() -> None:
+    from bench.plan.jobs import _dump
+
+    recipe = TIER.recipes["ft"]
+    dumped = _dump(recipe.model_copy(update={"snapshot_every": 5, "cost_s": 9.0}), {"cost_s", "snapshot_every"})
+    assert dumped == _dump(recipe, {"cost_s", "snapshot_every"}) and "snapshot_every" not in (dumped or {})

@@ -1,0 +1,128 @@
+"""Killed runners and workers, two runners on one folder, a full disk: repeating the command ends well."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SUITE, bench, make_root
+
+from bench.records import files
+from bench.records.record import Record
+from bench.records.store import Store
+
+SMOKE = ("--tier", "smoke")
+
+
+def results(root: Path) -> dict[str, tuple[str, dict[str, float]]]:
+    return {r.identity: (r.predictions.digest, r.metrics) for r in Store(root).records()}
+
+
+def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench", "--root", str(root), "run", SUITE, *SMOKE, *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def workers(root: Path) -> list[int]:
+    """Process ids of the workers of this root, found in /proc."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"bench.engine.worker" in words and any(str(root).encode() in word for word in words):
+            found.append(int(path.parent.name))
+    return found
+
+
+def kill_once(root: Path, target: str, after: float) -> None:
+    """Start a run and kill the runner or one of its workers after so many seconds."""
+    runner = start(root)
+    time.sleep(after)
+    if target == "runner":
+        os.kill(runner.pid, signal.SIGKILL)
+    else:
+        for pid in workers(root)[:1]:
+            os.kill(pid, signal.SIGKILL)
+    runner.communicate(timeout=300)
+    deadline = time.monotonic() + 10
+    while workers(root) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workers(root), "a worker outlived its runner"
+
+
+def check_recovery(root: Path, undisturbed: Path) -> None:
+    bench(root, "run", SUITE, *SMOKE)
+    assert results(root) == results(undisturbed)
+    assert not list(Store(root).jobs.rglob("*.part"))
+
+
+@pytest.mark.parametrize("target", ["runner", "worker"])
+def test_killed_once(target: str, smoke_root: Path, tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root")
+    kill_once(root, target, 6.0)
+    check_recovery(root, smoke_root)
+
+
+@pytest.mark.long
+def test_killed_at_twenty_random_moments(smoke_root: Path, tmp_path: Path) -> None:
+    """The runner, a worker and the `dvc` process, at moments spread over the whole run."""
+    moments = random.Random(2026)
+    for attempt in range(20):
+        root = make_root(tmp_path / f"root{attempt}")
+        target = ("runner", "worker")[attempt % 2]
+        for _ in range(2):
+            kill_once(root, target, moments.uniform(0.1, 25.0))
+        check_recovery(root, smoke_root)
+        shutil.rmtree(root)
+
+
+def test_two_runners_on_one_folder(smoke_root: Path, tmp_path: Path) -> None:
+    """No job runs twice and none is lost."""
+    root = make_root(tmp_path / "root")
+    runners = [start(root, "--jobs", "1") for _ in range(2)]
+    outputs = [runner.communicate(timeout=600)[0] for runner in runners]
+    assert [runner.returncode for runner in runners] == [0, 0], outputs
+    ended = Counter(
+        line.rsplit(": ", 1)[1] for output in outputs for line in output.splitlines() if " smoke seed " in line
+    )
+    assert ended["executed"] == 3 and ended["done"] == 3
+    assert results(root) == results(smoke_root)
+
+
+def test_no_space_left(finished_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that cannot be written leaves the old one, and nothing beside it."""
+    record = next(iter(Store(finished_root).records()))
+    path = Store(finished_root).folder(record.identity).record_file
+    before = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_json(path, {"half": "a record"})
+    assert path.read_bytes() == before and Record.model_validate_json(before) == record
+    assert [p for p in path.parent.iterdir() if p.name.endswith(".part")] == []
+
+
+def test_a_results_folder_that_cannot_be_written(finished_root: Path) -> None:
+    """Every job that is done stays done; the others fail with the reason, without a traceback."""
+    jobs = Store(finished_root).jobs
+    lost = next(path for path in jobs.iterdir() if "lsq" in (path / "job.json").read_text())
+    shutil.rmtree(lost)
+    lost.write_text("a file stands where the folder of the job belongs")
+    done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
+    assert "3 jobs: 2 done, 1 failed" in done.stdout and "File exists" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
