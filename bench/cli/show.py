@@ -95,7 +95,7 @@ def _published(located: "Located") -> dict[str, dict[str, Any]]:
 
 
 def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
-    from bench.plan.identity import canonical
+    from bench.records.canonical import canonical
 
     made: dict[str, Any] = {}
     rows = []

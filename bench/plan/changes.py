@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.plan.identity import canonical
+from bench.records.canonical import canonical
 
 SHOWN = 48
 """Characters of a value."""

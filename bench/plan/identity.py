@@ -1,16 +1,12 @@
 """One identity for planned and for recorded work, and the seeds derived from it."""
 
 import hashlib
-import json
 from typing import Any
+
+from bench.records.canonical import canonical
 
 SCHEMA = 1
 """Raise it when the form of a protocol changes."""
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def identity(protocol: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.records.canonical import canonical
+
 PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "numpy", "pillow", "opencv-python",
             "opencv-python-headless", "pycocotools")  # fmt: skip
 
@@ -28,8 +30,6 @@ def environment(kernels: str, threads: int, workers: int, device: str = "cpu") -
 
 def environment_key(facts: dict[str, Any]) -> str:
     """16 hex digits that name an environment."""
-    from bench.plan.identity import canonical
-
     return hashlib.sha256(canonical(facts).encode()).hexdigest()[:16]
 
 
