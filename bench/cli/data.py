@@ -1,8 +1,9 @@
-"""`qdet-bench data`: the data sets that the suites' tiers name: list them, make Shapes, verify any."""
+"""`qdet-bench data`: the data sets that suites name and those that are pinned: list, get, make and verify them."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bench.cli import data_pins
 from bench.cli.common import add_json, add_tier, print_json
 from bench.errors import UsageError
 
@@ -12,15 +13,18 @@ if TYPE_CHECKING:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its own commands."""
-    parser = commands.add_parser("data", help="list, make or verify the data sets that suites name")
+    parser = commands.add_parser("data", help="list, get, make or verify data sets")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="data sets, who uses them, and whether they are there")
     make = actions.add_parser("make", help="generate Shapes below data/shapes")
-    verify = actions.add_parser("verify", help="read every split and decode every image")
+    get = actions.add_parser("get", help="download, verify and unpack a pinned data set (data/NAME.dvc)")
+    get.add_argument("name", metavar="NAME", help="a pin, as `data list` names it")
+    get.add_argument("--url", help="download from here, not from the pin's addresses; the hashes stay the pin's")
+    verify = actions.add_parser("verify", help="read every split and decode every image; of a pin, check every hash")
     for action in (make, verify):
         action.add_argument("name", metavar="NAME", help="a data set, as `data list` names it, or a suite")
         add_tier(action)
-    for action, run in ((listing, _list), (make, _make), (verify, _verify)):
+    for action, run in ((listing, _list), (get, data_pins.get), (make, _make), (verify, _verify)):
         add_json(action)
         action.set_defaults(run=run)
 
@@ -32,14 +36,18 @@ def _list(args: argparse.Namespace) -> int:
 
     suites, errors = load_all(args.root)
     found = data_sets(suites, args.root)
+    pins, wrong = data_pins.pins(args.root)
+    pinned = [data_pins.facts(pin) for pin in pins]
+    faults = {name: str(error) for name, error in errors.items()} | wrong
     if args.json:
-        sets = [entry.facts() for entry in found]
-        print_json({"data": sets, "errors": {name: str(error) for name, error in errors.items()}})
+        print_json({"data": [entry.facts() for entry in found], "pins": pinned, "errors": faults})
     else:
         _print_list(found)
-        for name, error in errors.items():
-            print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
-    return 2 if errors else 0
+        if pinned:
+            print(f"\n{_pin_table(pinned)}")
+        for name, error in faults.items():
+            print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in error.splitlines()))
+    return 2 if faults else 0
 
 
 def _print_list(found: "list[DataSet]") -> None:
@@ -50,6 +58,13 @@ def _print_list(found: "list[DataSet]") -> None:
     for entry in found:
         if entry.absent is not None:
             print(f"{entry.name}: {entry.absent}")
+
+
+def _pin_table(pins: list[dict[str, Any]]) -> str:
+    from tabulate import tabulate
+
+    rows = [[pin["name"], pin["size"] or "?", pin["state"], pin["description"]] for pin in pins]
+    return tabulate(rows, ["pin", "bytes", "state", "what"], tablefmt="plain", disable_numparse=True)
 
 
 def _make(args: argparse.Namespace) -> int:
@@ -71,7 +86,9 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    """0, or 1 where a split or an image cannot be read."""
+    """0, or 1 where a split or an image cannot be read, or a pinned file is altered."""
+    if data_pins.is_pin(args.name, args.root):
+        return data_pins.verify(args)
     from bench.cli.data_sets import choose
     from bench.cli.data_verify import verify
     from bench.cli.ticker import Ticker

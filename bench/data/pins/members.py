@@ -25,7 +25,7 @@ MAX_PART, MAX_NAME, MAX_DEPTH = 255, 1024, 16
 """Bytes of a part of a name, bytes of a name, parts of a name."""
 
 
-class Hostile(BenchError):
+class HostileError(BenchError):
     """An archive that nothing is unpacked from."""
 
 
@@ -43,7 +43,7 @@ class Member(NamedTuple):
 def opened(path: Path) -> Iterator[list[Member]]:
     """The members of a tar (not compressed) or zip file, all checked.
 
-    Raises Hostile for a name that leaves the folder, repeats, collides or is not plain text; for links, devices,
+    Raises HostileError for a name that leaves the folder, repeats, collides or is not plain text; for links, devices,
     sparse or encrypted members; for a bomb; BenchError for what is not such an archive.
     """
     try:
@@ -104,18 +104,18 @@ def _zip(archive: zipfile.ZipFile) -> Iterator[_Raw]:
 
 
 def _checked(path: Path, found: Iterator[_Raw]) -> list[Member]:
-    seen, members = Names(path), []
-    total, size = 0, path.stat().st_size
+    seen, total, size = Names(path), 0, path.stat().st_size
+    members: list[Member] = []
     for raw in found:
         if len(members) >= MAX_MEMBERS:
-            raise Hostile(f"{path}: more than {MAX_MEMBERS} members; nothing is unpacked")
+            raise HostileError(f"{path}: more than {MAX_MEMBERS} members; nothing is unpacked")
         if raw.refusal is not None:
-            raise Hostile(f"{path}: member {raw.name[:80]!a} {raw.refusal}; nothing is unpacked")
+            raise HostileError(f"{path}: member {raw.name[:80]!a} {raw.refusal}; nothing is unpacked")
         parts = seen.add(raw.name, raw.folder)
         total += raw.size
         if raw.size > MAX_RATIO * raw.packed + SLACK or total > MAX_RATIO * size + SLACK:
             detail = f"unpacks to more than {MAX_RATIO} times its size"
-            raise Hostile(f"{path}: member {raw.name[:80]!a} {detail}; nothing is unpacked")
+            raise HostileError(f"{path}: member {raw.name[:80]!a} {detail}; nothing is unpacked")
         members.append(Member(parts, raw.size, None if raw.folder else raw.open))
     return members
 
@@ -129,17 +129,21 @@ class Names:
         """Folded name -> spelling, and whether it is a file."""
 
     def add(self, name: str, folder: bool) -> tuple[str, ...]:
-        """The parts of one more name; () for the archive's own root. Raises Hostile, naming what is wrong."""
+        """The parts of one more name; () for the archive's own root. Raises HostileError, naming what is wrong."""
         parts = self._parts(name, folder)
         folded = tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
         for depth in range(1, len(parts) + 1):
             here, is_file = parts[:depth], depth == len(parts) and not folder
-            spelling, was_file = self._nodes.setdefault(folded[:depth], (here, False))
+            known = self._nodes.get(folded[:depth])
+            if known is None:
+                self._nodes[folded[:depth]] = here, is_file
+                continue
+            spelling, was_file = known
             if spelling != here:
                 self._refuse(name, f"collides with {'/'.join(spelling)[:80]!a} where case does not count")
             if was_file:
                 self._refuse(name, "stands twice, or lies below a file")
-            if is_file and folded in self._folders:
+            if is_file:
                 self._refuse(name, "is a file and a folder")
         return parts
 
@@ -161,4 +165,4 @@ class Names:
         return tuple(raw)
 
     def _refuse(self, name: str, why: str) -> None:
-        raise Hostile(f"{self._path}: member {name[:80]!a} {why}; nothing is unpacked")
+        raise HostileError(f"{self._path}: member {name[:80]!a} {why}; nothing is unpacked")

@@ -25,23 +25,14 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Repository(Spec):
-    """The Git repository that a folder comes from, as `dvc import` writes it."""
-
-    url: Url
-    rev_lock: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
-    """The commit."""
-
-
 class Dependency(Spec):
-    """Where the data come from: an address, or a path in a repository."""
+    """Where the archive comes from. Not DVC's `repo`: `dvc status` would clone it, even where the pin is frozen."""
 
-    path: Text
-    repo: Repository | None = None
+    path: Url
 
 
 class Output(Spec):
-    """What DVC checks: the archive, or the folder of an import."""
+    """What DVC checks: the archive, or the unpacked folder where the host packs anew and promises no bytes."""
 
     path: Text
     hash: Literal["md5"]
@@ -74,6 +65,9 @@ class Meta(Spec):
     """Bytes at which a download of unknown size stops."""
     mirrors: tuple[Url, ...] = ()
     """Further addresses of the archive, in the order in which they are tried."""
+    repository: Url | None = None
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] | None = None
+    """Of `repository`, where the archive is packed from one."""
     inside: Text | None = None
     """Only this folder of the archive is unpacked, without its own path; `*` stands for one folder of any name."""
     contents: Contents = Contents()
@@ -103,7 +97,7 @@ class DvcFile(Spec):
         out, meta = self.outs[0], self.meta
         if meta.sha256 is None and meta.contents.sha256 is None:
             raise ValueError("a pin needs the sha256 of its archive or of its contents")
-        if (out.size is None or self.deps[0].repo is not None) and meta.at_most is None:
+        if (out.size is None or out.nfiles is not None) and meta.at_most is None:
             raise ValueError("a pin whose archive has no known size needs `at_most`")
         known = {"sha256": meta.sha256, "md5": out.md5, "size": out.size, "contents": meta.contents.sha256}
         for fact, value in known.items():
@@ -126,19 +120,19 @@ class Pin:
         return self.file.meta
 
     @property
-    def is_import(self) -> bool:
-        """Whether DVC checks the unpacked folder, not the archive: a host that packs anew promises no bytes."""
-        return self.file.deps[0].repo is not None
+    def checks_folder(self) -> bool:
+        """Whether DVC's digest is of the unpacked folder, not of the archive."""
+        return self.file.outs[0].nfiles is not None
 
     @property
     def size(self) -> int | None:
         """Bytes of the archive."""
-        return None if self.is_import else self.file.outs[0].size
+        return None if self.checks_folder else self.file.outs[0].size
 
     @property
     def md5(self) -> str | None:
         """Of the archive."""
-        return None if self.is_import else self.file.outs[0].md5
+        return None if self.checks_folder else self.file.outs[0].md5
 
     @property
     def limit(self) -> int:
@@ -148,7 +142,7 @@ class Pin:
     @property
     def urls(self) -> tuple[str, ...]:
         """Addresses of the archive, in the order in which they are tried."""
-        return self.meta.mirrors if self.is_import else (self.file.deps[0].path, *self.meta.mirrors)
+        return (self.file.deps[0].path, *self.meta.mirrors)
 
     @property
     def identity(self) -> str:
@@ -178,9 +172,7 @@ def load_pin(name: str, root: Path) -> Pin:
     path = root / FOLDER / f"{name}.dvc"
     file = validate(DvcFile, load_mapping(path))
     pin = Pin(name, root, file)
-    wanted = pin.folder if pin.is_import else pin.archive
+    wanted = pin.folder if pin.checks_folder else pin.archive
     if (path.parent / file.outs[0].path) != wanted:
         raise UsageError(f"{shown(path)}: outs[0].path must be {wanted.relative_to(path.parent).as_posix()}")
-    if not pin.urls or not all(url.startswith(("http://", "https://")) for url in pin.urls):
-        raise UsageError(f"{shown(path)}: an address that starts with http:// or https:// is wanted")
     return pin
