@@ -15,7 +15,7 @@ from bench.detectors.families.ssdlite import ssdlite
 from bench.detectors.families.yolox import yolox
 from bench.errors import BenchError
 from bench.spec.catalog import CATALOG, Family
-from bench.spec.check_detectors import misfits
+from bench.spec.check_detectors import misfits, untrainable
 from bench.spec.detector import DetectorScale
 
 FAMILIES: dict[Family, Callable[[Any, DetectorScale, int], None]] = {
@@ -48,6 +48,13 @@ def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], se
     # Channels last is the faster layout on CPUs and GPUs alike.
     built: nn.Module = model.to(memory_format=torch.channels_last)
     return built
+
+
+def refuse_training(scale: DetectorScale) -> None:
+    """Raise BenchError where a detector of that scale cannot be trained."""
+    reason = untrainable(scale)
+    if reason is not None:
+        raise BenchError(f"{scale.init.file}: {reason}")
 
 
 def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:

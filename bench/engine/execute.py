@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 
 from bench.data.dataset import Dataset
 from bench.data.load import load
-from bench.detectors.build import build_detector
+from bench.detectors.build import build_detector, refuse_training
 from bench.detectors.checkpoint import load_weights, save_weights
+from bench.detectors.initial import initialise
 from bench.detectors.pipeline import train_loader
 from bench.detectors.predict import predict
 from bench.engine.order import Order
@@ -65,6 +66,8 @@ def execute(order: Order, folder: JobFolder, report: Report) -> Record:
     protocol, clock = order.protocol, _Clock()
     scale = _parse(DetectorScale, protocol["detector"]["scale"])
     recipe = _parse(Recipe, protocol["recipe"]) if protocol["recipe"] else None
+    if recipe is not None:
+        refuse_training(scale)
     metric = _parse(Metric, protocol["metric"])
     seeds = protocol["seeds"]
     with clock.phase("data"):
@@ -74,6 +77,8 @@ def execute(order: Order, folder: JobFolder, report: Report) -> Record:
         model = build_detector(protocol["detector"]["name"], scale, splits["train"].classes, seeds["init"])
         if order.start is not None:
             load_weights(model, order.start.checkpoint, order.start.sha256)
+        else:
+            initialise(model, scale.init, order.root)
         methods = build(protocol["methods"])
         for adapt in having(methods, "adapt_model"):
             adapt(model)
