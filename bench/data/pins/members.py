@@ -79,6 +79,10 @@ def _tar(archive: tarfile.TarFile) -> Iterator[_Raw]:
         elif member.issparse() or member.size < 0:
             refusal = "is sparse or of negative size"
         yield _Raw(member.name, member.size, member.size, member.isdir(), refusal, opener(member))
+    # tarfile takes a header that is damaged or cut short for the end of the archive.
+    end, file = archive.offset, archive.fileobj
+    if file is not None and (file.seek(end), file.read(tarfile.BLOCKSIZE))[1] != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"byte {end} is neither a member nor the end")
 
 
 def _zip(archive: zipfile.ZipFile) -> Iterator[_Raw]:
