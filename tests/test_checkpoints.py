@@ -3,19 +3,22 @@
 import hashlib
 import io
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import PROJECT
+from conftest import PROJECT, bench
 from detector_scales import SMALL, make_scale, shapes
+from suite_text import write_suite
 from torch import nn
 
 from bench.detectors.build import build_detector, model_config
 from bench.detectors.initial import initialise, read_state
 from bench.detectors.zoo import VARIABLE, absent_checkpoint, checkpoint_path
 from bench.errors import BenchError
+from bench.records.store import Store
 from bench.spec.detector import Init
 
 CLASSES = ("a", "b", "c")
@@ -220,3 +223,40 @@ def test_states_are_read_as_they_are(folder: Path) -> None:
     path = folder / "x.pth"
     path.write_bytes(to_bytes({"a": torch.arange(3), "module.b": torch.ones(1)}))
     assert read_state(path).keys() == {"a", "module.b"}
+
+
+SUITE = """\
+title: A table
+rows:
+  - {id: fp, label: FP, detector: retinanet-r18, bits: 32/32}
+tiers:
+  smoke:
+    data: {kind: shapes-voc, side: 64, images: {train: 16, test: 8}, difficult: crowd}
+    metric: {variant: coco, area_side: 64}
+    detectors:
+      retinanet-r18:
+        input: {size: [64, 64]}
+        test: {batch: 8, score_threshold: 0.0, nms_iou: 0.5, max_per_image: 5}
+        init: {kind: checkpoint, file: FILE}
+        width: 8
+        neck_width: 8
+        head_convs: 1
+        anchor_scale: 2.0
+"""
+
+
+def test_a_suite_evaluates_published_weights(folder: Path) -> None:
+    """The whole way: the record has the predictions of the checkpoint, not those of the seed."""
+    root = folder / "root"
+    twenty = tuple(str(k) for k in range(20))
+    digests = []
+    for seed in (3, 4):
+        init = publish(folder, to_bytes(detector(twenty, seed).state_dict()))
+        write_suite(root, SUITE.replace("FILE", str(init.file)))
+        assert "1 executed" in bench(root, "run", "x/y", "--tier", "smoke").stdout
+        digests += [record.predictions.digest for record in Store(root).records()]
+    assert len(digests) == 3 and len(set(digests)) == 2
+    (folder / str(init.file)).write_bytes(b"another file")
+    shutil.rmtree(root / "results")
+    done = bench(root, "run", "x/y", "--tier", "smoke", expect=1)
+    assert f"{init.file}: sha256" in done.stdout and "fetch it again" in done.stdout

@@ -2,8 +2,6 @@
 
 import copy
 import dataclasses
-import hashlib
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torchvision.ops
-from detector_scales import SMALL, make_scale
+from detector_scales import make_scale
 from torch import Tensor, nn
 
 from bench.data.coco import read_coco
 from bench.data.dataset import Dataset
-from bench.detectors.build import build_detector, refuse_training
+from bench.detectors.build import build_detector
 from bench.detectors.initial import initialise
 from bench.detectors.onnx_yolox import execution_order, load_onnx, read_convs
 from bench.detectors.pipeline import test_loader as loader_of
@@ -29,7 +27,7 @@ from bench.spec.data import CocoData, CocoSplit
 from bench.spec.detector import DetectorScale
 from bench.spec.suite import Metric
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
@@ -194,59 +192,3 @@ def test_another_size_is_refused(folder: Path) -> None:
     scale = make_scale("yolox-nano", SIDE, init=INIT, deepen=0.67)
     with pytest.raises(BenchError, match=r"yolox_nano.onnx: not an export of this .*: 113 convolutions instead of 149"):
         initialise(make_model(scale), scale.init, folder)
-
-
-def write(path: Path, model: Any) -> dict[str, str]:
-    data = model if isinstance(model, bytes) else model.SerializeToString()
-    path.write_bytes(data)
-    return {"kind": "onnx", "file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def refused(init: dict[str, str], path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(VARIABLE, str(path.parent))
-    scale = make_scale("yolox-nano", 64, **SMALL["yolox-nano"], init=init)
-    with pytest.raises(BenchError) as caught:
-        initialise(make_model(scale, ("a",)), scale.init, path.parent)
-    text = str(caught.value)
-    assert "\n" not in text and text.startswith(str(path))
-    return text
-
-
-def test_damaged_and_foreign_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "x.onnx"
-    wrong = {"kind": "onnx", "file": "x.onnx", "sha256": "0" * 64}
-    assert "the checkpoint is absent" in refused(wrong, path, monkeypatch)
-    init = write(path, b"no graph")
-    assert "instead of 0000" in refused(wrong, path, monkeypatch)
-    assert "not an ONNX graph" in refused(init, path, monkeypatch)
-    assert "0 convolutions instead of" in refused(write(path, b""), path, monkeypatch)
-    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
-    graph = onnx.helper.make_graph([node], "g", [], [])
-    assert "convolutions with biases" in refused(write(path, onnx.helper.make_model(graph)), path, monkeypatch)
-
-
-def test_what_lies_in_other_files_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph may name any file of the machine as the place of its tensors."""
-    (tmp_path / "secret").write_bytes(bytes(16))
-    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[2, 2, 1, 1])
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="secret")
-    bias = onnx.helper.make_tensor("b", onnx.TensorProto.FLOAT, [2], [0.0, 0.0])
-    node = onnx.helper.make_node("Conv", ["x", "w", "b"], ["y"])
-    graph = onnx.helper.make_graph([node], "g", [], [], [tensor, bias])
-    path = tmp_path / "x.onnx"
-    assert "not an ONNX graph" in refused(write(path, onnx.helper.make_model(graph)), path, monkeypatch)
-
-
-def test_training_is_refused_with_its_reason() -> None:
-    folded = make_scale("yolox-nano", SIDE, init=INIT)
-    assert folded.init.folded
-    with pytest.raises(BenchError, match=r"yolox_nano.onnx: BatchNorm is folded .* quantized, not trained"):
-        refuse_training(folded)
-    refuse_training(make_scale("yolox-nano", SIDE))
-
-
-def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    path = tmp_path / "x.onnx"
-    assert "qdet-bench[onnx]" in refused(write(path, b""), path, monkeypatch)
