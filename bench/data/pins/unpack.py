@@ -70,5 +70,5 @@ def _write(archive: Path, member: Member, target: Path) -> str:
             digest.update(chunk)
             sink.write(chunk)
     if left:
-        raise BenchError(f"{archive}: member {'/'.join(member.parts)!a} has not the size that is declared")
+        raise BenchError(f"{archive}: member {'/'.join(member.parts)!a} does not have the size that is declared")
     return digest.hexdigest()
