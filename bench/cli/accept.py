@@ -1,8 +1,13 @@
 """`qdet-bench accept`: make what was measured here the baseline, and write its results table."""
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from bench.cli.common import add_tier, located
+
+if TYPE_CHECKING:
+    from bench.verdict.gather import Results
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.verdict.gather import gather
 
     for suite in located(args):
-        print(accept(gather(suite, args.tier), args.rows))
+        results = gather(suite, args.tier)
+        print(accept(results, args.rows))
+        _name_ignored(results)
         if args.tier == "smoke":
             continue  # a few steps on a few images: never shown as results
         path = suite.root / "results" / f"{suite.name}.{args.tier}.md"
@@ -35,3 +42,11 @@ def run(args: argparse.Namespace) -> int:
         save(path, render([table], "github", command([suite.name], args.tier, committed=True)))
         print(path)
     return 0
+
+
+def _name_ignored(results: "Results") -> None:
+    from bench.verdict.baseline import NO_EXTERNAL
+
+    names = [f"{external.row} seed {external.repetition}" for row in results.rows for external in row.external]
+    if names:
+        print(f"qdet-bench: not accepted: external {', '.join(names)}: {NO_EXTERNAL}", file=sys.stderr)

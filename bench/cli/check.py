@@ -71,9 +71,8 @@ def _text(suite: "Located", tier: str, verdicts: "list[Verdict]") -> str:
 
 
 def _status(verdict: "Verdict") -> str:
-    if verdict.kind == "reference":
-        return f"paper: {verdict.status}"
-    return f"{verdict.status}, tainted: {verdict.taint}" if verdict.taint else verdict.status
+    status = f"paper: {verdict.status}" if verdict.kind == "reference" else verdict.status
+    return f"{status}, tainted: {verdict.taint}" if verdict.taint else status
 
 
 def _counts(verdicts: "list[Verdict]") -> dict[str, int]:

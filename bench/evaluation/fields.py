@@ -16,10 +16,21 @@ def read_json(path: Path) -> Any:
     Raises:
         UsageError: absent, unreadable, empty, not UTF-8, not JSON, nested too deeply.
     """
+    return parse_json(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; UsageError where it is absent or cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def parse_json(path: Path, data: bytes) -> Any:
+    """As `read_json`, of bytes that were read from `path`."""
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 (byte {error.start})") from error
     if not text.strip():

@@ -1,5 +1,6 @@
 """Everything that a table is made of, for its JSON format."""
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -7,7 +8,8 @@ from bench.records.record import Record
 from bench.report.notes import caution
 from bench.report.wording import data_name, lack, runs_state
 from bench.spec.published import PublishedTable
-from bench.verdict.faults import fault, taint
+from bench.verdict.external import ExternalResult
+from bench.verdict.faults import fault, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results, RowResult
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
@@ -45,12 +47,17 @@ def _row(row: RowResult, table: PublishedTable | None, verdicts: list[Verdict]) 
         "n": len(sound),
         "mean": _means(sound),
         "runs": [_run(result) for result in row.jobs],
+        "external": {
+            "n": len(sound_external(row)),
+            "mean": _means(sound_external(row)),
+            "runs": [_external(result) for result in row.external],
+        },
         "published": None if published is None else published.model_dump(mode="json"),
         "verdicts": [verdict.as_json() for verdict in verdicts],
     }
 
 
-def _means(records: list[Record]) -> dict[str, float]:
+def _means(records: Sequence[Record]) -> dict[str, float]:
     """Metrics that are defined in every run."""
     names = [n for n in (records[0].metrics if records else ()) if all(r.metrics.get(n, -1) >= 0 for r in records)]
     return {name: fmean(record.metrics[name] for record in records) for name in names}
@@ -63,8 +70,18 @@ def _run(result: JobResult) -> dict[str, Any]:
         "identity": result.job.identity,
         "state": "ok" if (why := lack(result)) is None else why,
     }
-    if record is not None:
-        # The protocol and the categories stay in the record: it is found by its identity.
-        kept = record.model_dump(mode="json", exclude={"protocol", "per_category", "placement_sites", "identity"})
-        found |= {"record": kept, "record_identity": record.identity, "tainted": taint(record)}
-    return found
+    return found if record is None else found | _kept(record)
+
+
+def _external(result: ExternalResult) -> dict[str, Any]:
+    record = result.record
+    if record is None:
+        return {"seed": result.repetition, "state": f"{result.state}: {result.reason}"}
+    why = undefined(record)
+    return {"seed": result.repetition, "state": f"failed: {why}" if why else "ok"} | _kept(record)
+
+
+def _kept(record: Record) -> dict[str, Any]:
+    # The protocol and the categories stay in the record: it is found by its identity.
+    kept = record.model_dump(mode="json", exclude={"protocol", "per_category", "placement_sites", "identity"})
+    return {"record": kept, "record_identity": record.identity, "tainted": taint(record)}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from bench.records.record import Record
-from bench.report.wording import DOUBTFUL, data_name, grouped, metric_name, seconds
+from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped, metric_name, seconds
 from bench.spec.published import PublishedTable
-from bench.verdict.faults import fault, taint
+from bench.verdict.faults import fault, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
@@ -49,12 +49,15 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
     sound = [(r.job, r.record) for r in results.jobs if r.record is not None and fault(r) is None]
     pairs = [(job.row.id, record) for job, record in sound]
     yield from _tainted(pairs)
+    yield from _external(results)
     for verdict in verdicts:
         if verdict.kind == "baseline" and verdict.message:
             yield f"Baseline, {verdict.row} seed {verdict.repetition}: {verdict.status}: {verdict.message}"
     if committed:
         yield from _stale(results)
-    yield from _measurement(pairs)
+    yield from _measurement(
+        pairs, [(f"{row.row.id} {EXTERNAL}", e) for row in results.rows for e in sound_external(row)]
+    )
 
 
 def _published(results: Results, table: PublishedTable) -> Iterator[str]:
@@ -80,6 +83,21 @@ def _tainted(pairs: list[tuple[str, Record]]) -> Iterator[str]:
     yield from grouped(found, len({row for row, _ in pairs}))
 
 
+def _external(results: Results) -> Iterator[str]:
+    for result in (result for row in results.rows for result in row.external):
+        name = f"{result.row} seed {result.repetition}"
+        if result.record is None or (why := undefined(result.record)) is not None:
+            why = f"{result.state}: {result.reason}" if result.record is None else why
+            yield f"{EXTERNAL} {name} is left out: {why}"
+            continue
+        submitted = result.record.submitted
+        told = f" Note: {submitted.note}" if submitted.note else ""
+        yield (
+            f"{EXTERNAL} {name}: predictions computed elsewhere, {submitted.described}; scored here by "
+            f"{result.record.scorer}, in no baseline.{told}"
+        )
+
+
 def _stale(results: Results) -> Iterator[str]:
     done = [r for r in results.jobs if r.record is not None]
     old = [r for r in done if r.job.blocked is None and _is_stale(r)]
@@ -94,13 +112,13 @@ def _is_stale(result: JobResult) -> bool:
     return result.record is not None and result.record.identity != result.job.identity
 
 
-def _measurement(pairs: list[tuple[str, Record]]) -> Iterator[str]:
-    among = len({row for row, _ in pairs})
+def _measurement(pairs: list[tuple[str, Record]], external: list[tuple[str, Record]]) -> Iterator[str]:
+    among = len({row for row, _ in [*pairs, *external]})
     runs = [f"{row} {_run(record)}" for row, record in pairs]
     if runs:
         yield f"Training steps and wall time of each run: {'; '.join(runs)}."
     for say in (_data, _environment, _code):
-        yield from grouped(((row, say(record)) for row, record in pairs), among)
+        yield from grouped(((row, say(record)) for row, record in [*pairs, *external]), among)
 
 
 def _run(record: Record) -> str:

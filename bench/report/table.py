@@ -1,17 +1,19 @@
 """The model of a results table: what a suite measured at a tier, beside what its paper printed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from bench.records.record import Record
 from bench.report.details import as_json
 from bench.report.notes import caution, notes
-from bench.report.wording import data_name, percent, printed, runs_state
+from bench.report.wording import EXTERNAL, data_name, percent, printed, runs_state
 from bench.spec.published import PublishedTable, Quantity
 from bench.spec.suite import Row
 from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge
-from bench.verdict.faults import HEADLINE, fault
+from bench.verdict.faults import HEADLINE, fault, sound_external
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
@@ -50,9 +52,10 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
     verdicts = judge(results, None if committed else baseline, table)
     metric = HEADLINE[spec.metric.variant]
     measured: tuple[str, ...] = COCO if metric == "AP" else (metric,)
-    columns, rows = _Columns(results, table, measured, committed), []
+    columns = _Columns(results, table, measured, committed)
+    rows: list[tuple[str, ...]] = []
     for row in results.rows:
-        rows.append(columns.cells(row, [v for v in verdicts if v.row == row.row.id]))
+        rows += columns.lines(row, [v for v in verdicts if v.row == row.row.id])
     return Table(
         title=suite.title,
         suite=results.located.name,
@@ -90,19 +93,33 @@ class _Columns:
             *([] if self.committed else [Column("baseline")]),
         )
 
-    def cells(self, row: RowResult, verdicts: list[Verdict]) -> tuple[str, ...]:
+    def lines(self, row: RowResult, verdicts: list[Verdict]) -> list[tuple[str, ...]]:
+        """What was measured; below it, or in its place where nothing was, what was computed elsewhere."""
         sound = [r.record for r in row.jobs if r.record is not None and fault(r) is None]
+        external = sound_external(row)
+        label, baseline = row.row.label, _against_baseline(row.row, verdicts)
+        lines = [self._cells(row, label, sound, str(len(sound)) if row.jobs else "", runs_state(row), baseline)]
+        if external:
+            # One mean never goes over runs of both kinds.
+            state = "external" if sound else f"external; {runs_state(row)}"
+            line = self._cells(row, f"{label} {EXTERNAL}", external, str(len(external)), state, "")
+            lines = [*lines, line] if sound else [line]
+        return lines
+
+    def _cells(
+        self, row: RowResult, label: str, records: Sequence[Record], runs: str, state: str, baseline: str
+    ) -> tuple[str, ...]:
         published = published_row(row.row, self.table)
-        values = [[r.metrics[name] for r in sound if r.metrics.get(name, -1) >= 0] for name in self.measured]
+        values = [[r.metrics[name] for r in records if r.metrics.get(name, -1) >= 0] for name in self.measured]
         return (
-            row.row.label,
+            label,
             str(row.row.bits),
             *([row.row.detector] if self.detectors else []),
             *(percent(fmean(found)) if found else "" for found in values),
-            str(len(sound)) if row.jobs else "",
+            runs,
             *(printed(published, name) for name in self.published),
-            runs_state(row),
-            *([] if self.committed else [_against_baseline(row.row, verdicts)]),
+            state,
+            *([] if self.committed else [baseline]),
         )
 
 

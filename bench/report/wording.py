@@ -10,6 +10,8 @@ from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, RowResult
 
 DOUBTFUL = "(?)"
+EXTERNAL = "(external)"
+"""Behind the name of a row whose numbers are of predictions that were computed elsewhere."""
 
 
 def data_name(data: DataSpec) -> str:

@@ -15,7 +15,9 @@ from bench.spec.base import Spec
 from bench.spec.load import Located
 from bench.spec.suite import Tier
 from bench.verdict.faults import fault
-from bench.verdict.gather import JobResult, Results, collect
+from bench.verdict.gather import JobResult, Results, RowResult, collect
+
+NO_EXTERNAL = "predictions computed elsewhere are never part of a baseline"
 
 
 class Exact(Spec):
@@ -118,8 +120,11 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     known = [r.row.id for r in results.rows if r.jobs]
     for row in rows:
         if row not in known:
+            if any(r.external for r in results.rows if r.row.id == row):
+                raise UsageError(f"{located.name} {row} has external records only; {NO_EXTERNAL}")
             raise UsageError(f"{located.name} runs no row {row!r}; it runs {', '.join(known)}")
-    entries = {(j.job.row.id, j.job.repetition): _entry(j) for j in results.jobs if not rows or j.job.row.id in rows}
+    wanted = [row for row in results.rows if not rows or row.row.id in rows]
+    entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in row.jobs}
     earlier = load(located, tier)
     if rows and earlier is not None:
         kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
@@ -139,9 +144,13 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     return path
 
 
-def _entry(result: JobResult) -> Entry:
+def _entry(result: JobResult, row: RowResult) -> Entry:
     job = result.job
     why = fault(result) or (None if result.record else result.reason or "it has not run")
+    if result.record is None and any(e.repetition == job.repetition for e in row.external):
+        why = f"{why}, and it has an external record: {NO_EXTERNAL}"
+    elif result.record is not None and result.record.kind == "external":
+        why = NO_EXTERNAL
     if why is not None or result.record is None:
         raise BenchError(f"{job.name} cannot be accepted: {why}")
     return Entry(row=job.row.id, repetition=job.repetition, record=result.record)

@@ -3,19 +3,21 @@
 from bench.spec.published import PublishedTable
 from bench.verdict.baseline import Baseline
 from bench.verdict.compare import compare
-from bench.verdict.faults import fault, taint
+from bench.verdict.external import ExternalResult
+from bench.verdict.faults import fault, headline, taint, undefined
 from bench.verdict.gather import JobResult, Results
 from bench.verdict.references import judge_references
 from bench.verdict.verdicts import Status, Verdict
 
 
 def judge(results: Results, baseline: Baseline | None, table: PublishedTable | None) -> list[Verdict]:
-    """Rows in the suite's order, one verdict a job against the baseline; then the references."""
+    """Rows in the suite's order, each with one verdict a job and one a submitted record; then the references."""
     verdicts: list[Verdict] = []
     for row in results.rows:
         if row.row.reported_only is not None:
             verdicts.append(Verdict("result", row.row.id, None, "not run", row.row.reported_only))
         verdicts += [judge_job(result, baseline) for result in row.jobs]
+        verdicts += [judge_external(result) for result in row.external]
     return verdicts + judge_references(results, table)
 
 
@@ -35,3 +37,16 @@ def judge_job(result: JobResult, baseline: Baseline | None) -> Verdict:
         return Verdict("baseline", row, repetition, "no baseline", "", taint(record))
     found = compare(record, earlier, baseline.tolerances.of(row))
     return Verdict("baseline", row, repetition, found.status, found.message, taint(record))
+
+
+def judge_external(result: ExternalResult) -> Verdict:
+    """A submitted record is shown and compared with no baseline; one that is stale or broken says so."""
+    row, repetition, record = result.row, result.repetition, result.record
+    if record is None:
+        states: dict[str, Status] = {"stale": "stale", "blocked": "blocked"}
+        return Verdict("external", row, repetition, states.get(result.state, "fails"), result.reason or "")
+    if (why := undefined(record)) is not None:
+        return Verdict("external", row, repetition, "fails", why)
+    name = headline(record) or ""
+    message = f"{name} {100 * record.metrics[name]:.2f}, {record.submitted.described}"
+    return Verdict("external", row, repetition, "external", message, taint(record))

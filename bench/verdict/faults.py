@@ -1,8 +1,9 @@
 """What makes a finished job no result at all, whatever its AP."""
 
+from bench.records.external import ExternalRecord
 from bench.records.record import Record
 from bench.spec.placement import Pins
-from bench.verdict.gather import JobResult
+from bench.verdict.gather import JobResult, RowResult
 
 HEADLINE = {"coco": "AP", "voc07": "mAP", "voc12": "mAP"}
 """The metric that verdicts look at first, by metric variant."""
@@ -21,10 +22,15 @@ def fault(result: JobResult) -> str | None:
     pins = result.job.row.pins.get(result.job.tier)
     if pins is not None and (wrong := _misplaced(result.record.placement, pins)):
         return wrong
-    name = headline(result.record)
+    return undefined(result.record)
+
+
+def undefined(record: Record) -> str | None:
+    """Why the headline metric of a record is no number from 0 to 1; None where it is one."""
+    name = headline(record)
     if name is None:
         return "its metric variant is unknown"
-    value = result.record.metrics.get(name)
+    value = record.metrics.get(name)
     if value is None:
         return f"{name} is absent"
     # One test for NaN, infinity and -1, which stands for an undefined value.
@@ -33,10 +39,15 @@ def fault(result: JobResult) -> str | None:
     return None
 
 
+def sound_external(row: RowResult) -> list[ExternalRecord]:
+    """The external records of a row that may be shown."""
+    return [e.record for e in row.external if e.record is not None and undefined(e.record) is None]
+
+
 def taint(record: Record) -> str | None:
-    """Why a record counts less: its data are not pinned; None where nothing is wrong."""
+    """Why a record counts less: made elsewhere, or on data that are not pinned; None where nothing is wrong."""
     if record.kind == "external":
-        return "predictions made elsewhere"
+        return "predictions computed elsewhere"
     if not record.data.pin.startswith("sha256:"):
         return "unpinned data"
     return None

@@ -1,7 +1,7 @@
 """What there is of a suite at a tier: rows in order, each job with its record or the reason why not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.errors import BenchError
@@ -11,6 +11,7 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.load import Located
 from bench.spec.suite import Row, Tier
+from bench.verdict.external import ExternalResult, gather_external
 
 State = Literal["done", "failed", "blocked", "absent"]
 """`blocked`: its data are absent; `absent`: it never ran."""
@@ -34,6 +35,8 @@ class RowResult:
 
     row: Row
     jobs: tuple[JobResult, ...]
+    external: tuple[ExternalResult, ...] = ()
+    """What was submitted to the row, by repetition. Never mixed with its jobs, and no part of a baseline."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ def gather(located: Located, tier: Tier) -> Results:
             seen[job.identity] = _local(job, store, origin)
         return seen[job.identity]
 
-    return collect(located, tier, find)
+    results = collect(located, tier, find)
+    pin = next((r.job.protocol["data"]["pin"] for r in results.jobs if r.job.blocked is None), None)
+    external = gather_external(located, tier, pin)
+    return replace(results, rows=tuple(replace(row, external=external[row.row.id]) for row in results.rows))
 
 
 def collect(located: Located, tier: Tier, find: Callable[[Job], JobResult]) -> Results:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["result", "baseline", "reference"]
-"""What it is about: the job itself, our earlier record, the published number. Claims will be another."""
+Kind = Literal["result", "baseline", "reference", "external"]
+"""What it is about: the job itself, our earlier record, the published number, what was submitted to the row."""
 Status = Literal[
     "holds",
     "regressed",
@@ -17,6 +17,8 @@ Status = Literal[
     "absent",
     "blocked",
     "not run",
+    "external",
+    "stale",
 ]
 FAILING: frozenset[Status] = frozenset({"regressed", "improved", "changed", "fails"})
 INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked"})
