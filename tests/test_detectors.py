@@ -158,6 +158,14 @@ def test_ssdlite_halves_the_input_from_stride_8() -> None:
     assert config.neck.in_channels == (8, 24, 1280)
 
 
+def test_ssdlite_has_no_stage_that_nothing_reads() -> None:
+    changes = SMALL["ssdlite-mbv2"] | {"stages": [2, 4, 5]}
+    model: Any = build_detector("ssdlite-mbv2", make_scale("ssdlite-mbv2", SIDE, **changes), CLASSES, 0)
+    losses(model, drawn_batch(SIDE)).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert not hasattr(model.backbone, "conv2") and model.backbone.layers[-1] == "layer6"
+
+
 def test_a_normalised_group_has_8_channels_at_any_width() -> None:
     assert model_config("atss-r50", small_scale("atss-r50"), 3).bbox_head.norm_cfg.num_groups == 1
     scale = make_scale("deformable-detr-r50", 64, transformer={"width": 64})

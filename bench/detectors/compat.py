@@ -60,11 +60,18 @@ def load_mmdet() -> None:
 
 
 def mend(model: nn.Module) -> None:
-    """Give a built model what mmdet 3.3.0 forgot."""
+    """Give a built model what mmdet 3.3.0 forgot, and take from it what it never reads."""
     head: Any = getattr(model, "bbox_head", None)
+    backbone: Any = model.get_submodule("backbone")
     # SSDHead has no module of its loss, but the prediction that it inherits asks the module for its activation.
     if type(head).__name__ == "SSDHead" and not hasattr(head, "loss_cls"):
         head.loss_cls = None
+    if type(backbone).__name__ == "MobileNetV2":
+        # It runs all stages; those behind the last one that the neck reads have no gradient, which DDP refuses.
+        read = max(backbone.out_indices) + 1
+        for unread in backbone.layers[read:]:
+            delattr(backbone, unread)
+        del backbone.layers[read:]
 
 
 def _use_pytorch_operators() -> None:
