@@ -189,7 +189,7 @@ FULL_SIDE = {"ssdlite-mbv2": 320, "yolox-tiny": 320, "yolox-nano": 320}
 @pytest.mark.parametrize("name", NAMES)
 def test_at_full_width_a_detector_trains_and_predicts_on_photos(name: str, shared: Path) -> None:
     from bench.data.coco import read_coco
-    from bench.detectors.pipeline import train_loader
+    from bench.detectors.pipeline import Draw, train_loader
     from bench.detectors.predict import predict
 
     part = CocoSplit(annotations="instances.json", images="images")
@@ -201,7 +201,7 @@ def test_at_full_width_a_detector_trains_and_predicts_on_photos(name: str, share
     photos = dataclasses.replace(photos, coco=few)
     scale = make_scale(name, FULL_SIDE.get(name, 256))
     model: Any = build_detector(name, scale, photos.classes, 0)
-    batch = next(iter(train_loader(photos, scale.input, Augment(), 2, 0, 2)))
+    batch = next(iter(train_loader(photos, scale.input, Augment(), 2, Draw(0, 2))))
     loss = losses(model, batch)
     loss.backward()
     assert torch.isfinite(loss)

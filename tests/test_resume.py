@@ -10,7 +10,7 @@ from conftest import PROJECT, SUITE
 from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.detectors.build import build_detector
-from bench.detectors.pipeline import train_loader
+from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.schedule import in_steps
 from bench.engine.training import train
 from bench.errors import BenchError
@@ -36,8 +36,8 @@ def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = 
     lengths = in_steps(recipe, len(images.coco["images"]))
 
     def loader(done: int) -> Any:
-        total = lengths.total * recipe.batch
-        return train_loader(images, SCALE.input, recipe.augment, recipe.batch, 5, total, done * recipe.batch)
+        draw = Draw(5, lengths.total * recipe.batch, done * recipe.batch)
+        return train_loader(images, SCALE.input, recipe.augment, recipe.batch, draw)
 
     def progress(done: int, total: int, loss: float) -> None:
         assert total == lengths.total

@@ -1,5 +1,6 @@
 """Progress of running jobs: a live table on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,10 @@ LINE_EVERY_S = 30.0
 @contextmanager
 def display() -> Iterator[Display]:
     """What fits the standard output."""
-    if sys.stdout.isatty():
+    if os.environ.get("RANK", "0") != "0":
+        # Under torchrun the first process speaks for all.
+        yield _Silent()
+    elif sys.stdout.isatty():
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -54,6 +58,17 @@ class _Live:
         if task is not None:
             self.bars.remove_task(task)
         self.bars.console.print(f"{outcome.job.name}: {_ending(outcome)}", highlight=False, markup=False)
+
+
+class _Silent:
+    def started(self, job: Job) -> None:
+        pass
+
+    def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
+        pass
+
+    def finished(self, outcome: Outcome) -> None:
+        pass
 
 
 class _Lines:

@@ -1,6 +1,7 @@
 """`qdet-bench run`: run what is missing."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,12 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(jobs, store)
+    # Under torchrun all processes take the same jobs in the same order, and train each of them together.
+    together = int(os.environ.get("WORLD_SIZE", "1")) > 1
     with display() as shown:
-        outcomes = run_jobs(jobs, store, args.jobs or cores(), args.given, shown)
+        outcomes = run_jobs(jobs, store, 1 if together else args.jobs or cores(), args.given, shown)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
     states = {outcome.state for outcome in outcomes}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 from bench.data.dataset import Dataset
 from bench.data.images import load_bgr
 from bench.detectors.compat import load_mmdet
+from bench.errors import BenchError
 from bench.spec.detector import Input
 from bench.spec.recipe import Augment
 
@@ -17,18 +18,33 @@ KEPT_BYTES = 512 * 2**20
 """Decoded images that a loader may keep."""
 
 
-def train_loader(
-    dataset: Dataset, size: Input, augment: Augment, batch: int, seed: int, samples: int, skip: int = 0
-) -> DataLoader[Any]:
-    """Batches of `samples` training images in all, one shuffled pass after another; the order hangs on `seed` alone.
+class Draw(NamedTuple):
+    """Which training images, in which order: that hangs on the seed alone."""
 
-    The first `skip` of them were seen by an earlier process."""
+    seed: int
+    samples: int
+    """Images in all, one shuffled pass after another."""
+    skip: int = 0
+    """Of these, how many an earlier process has seen."""
+    rank: int = 0
+    """This process takes its part of every batch,"""
+    size: int = 1
+    """of so many."""
+
+
+def train_loader(dataset: Dataset, size: Input, augment: Augment, batch: int, draw: Draw) -> DataLoader[Any]:
+    """Training images in batches of `batch` over all processes.
+
+    Raises BenchError where the processes cannot share a batch evenly.
+    """
     from mmengine.dataset import pseudo_collate
 
+    if batch % draw.size:
+        raise BenchError(f"a batch of {batch} images cannot be shared by {draw.size} processes")
     transforms = [_Loader(), dict(type="LoadAnnotations", with_bbox=True), *_train_transforms(size, augment)]
     base = _base_dataset(dataset, transforms, test_mode=False)
-    sampler = _Passes(len(base), samples, skip, torch.Generator().manual_seed(seed))
-    return DataLoader(base, batch_size=batch, sampler=sampler, collate_fn=pseudo_collate)
+    own = batch // draw.size
+    return DataLoader(base, batch_size=own, sampler=_Passes(len(base), own, draw), collate_fn=pseudo_collate)
 
 
 def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
@@ -43,19 +59,22 @@ def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
 
 
 class _Passes(Sampler[int]):
-    """Indices from `skip` to `count` of one shuffled pass after another."""
+    """The indices of a draw over `images` images; `own` of each batch are this process's."""
 
-    def __init__(self, size: int, count: int, skip: int, generator: torch.Generator) -> None:
-        self.size, self.count, self.skip, self.generator = size, count, skip, generator
+    def __init__(self, images: int, own: int, draw: Draw) -> None:
+        self.images, self.own, self.draw = images, own, draw
 
     def __len__(self) -> int:
-        return self.count - self.skip
+        return (self.draw.samples - self.draw.skip) // self.draw.size
 
     def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.draw.seed)
         given = 0
-        while given < self.count:
-            order = torch.randperm(self.size, generator=self.generator).tolist()[: self.count - given]
-            yield from order[max(0, self.skip - given) :]
+        while given < self.draw.samples:
+            order = torch.randperm(self.images, generator=generator).tolist()[: self.draw.samples - given]
+            for place, index in enumerate(order, start=given):
+                if place >= self.draw.skip and place // self.own % self.draw.size == self.draw.rank:
+                    yield index
             given += len(order)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.data.dataset import Dataset
@@ -21,14 +20,16 @@ from bench.data.load import load
 from bench.detectors.build import build_detector, refuse_training
 from bench.detectors.checkpoint import load_weights, save_weights
 from bench.detectors.initial import initialise
-from bench.detectors.pipeline import train_loader
+from bench.detectors.pipeline import Draw, train_loader
 from bench.detectors.predict import predict
 from bench.engine.order import Order
-from bench.engine.quantize import quantize
+from bench.engine.quantize import Placed, quantize
 from bench.engine.schedule import in_steps
 from bench.engine.training import train
+from bench.engine.world import device, joined, world
 from bench.evaluation.predictions import Predictions
 from bench.evaluation.score import score
+from bench.evaluation.scores import Scores
 from bench.methods.protocol import build, having
 from bench.records.environment import environment, environment_key
 from bench.records.files import write_json
@@ -57,99 +58,118 @@ class _Clock:
         self.phases[name] = Phase(wall_s=round(time.perf_counter() - begin, 3), peak_mib=round(peak, 1))
 
 
-def execute(order: Order, folder: JobFolder, report: Report) -> Record:
+def execute(order: Order, folder: JobFolder, report: Report) -> None:
     """Run the job in `folder` and write its predictions, its checkpoint and, last, its record.
 
+    Under torchrun the processes train together; the leader alone predicts and writes.
     Raises BenchError where the data, the checkpoint, the placement or the training go wrong.
     """
     torch.set_num_threads(order.threads)
-    protocol, clock = order.protocol, _Clock()
-    scale = _parse(DetectorScale, protocol["detector"]["scale"])
-    recipe = _parse(Recipe, protocol["recipe"]) if protocol["recipe"] else None
-    if recipe is not None:
-        refuse_training(scale)
-    metric = _parse(Metric, protocol["metric"])
-    seeds = protocol["seeds"]
-    with clock.phase("data"):
-        report("data", 0, 1, None)
-        splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", "test")}
-    with clock.phase("build"):
-        model = build_detector(protocol["detector"]["name"], scale, splits["train"].classes, seeds["init"])
-        if order.start is not None:
-            load_weights(model, order.start.checkpoint, order.start.sha256)
-        else:
-            initialise(model, scale.init, order.root)
-        methods = build(protocol["methods"])
-        for adapt in having(methods, "adapt_model"):
-            adapt(model)
-    placed = None
-    if protocol["policy"]:
-        with clock.phase("calibrate"):
-            report("calibrate", 0, 1, None)
-            placed = quantize(model, methods, splits["train"], order, scale, recipe)
-    losses: list[float] = []
-    if recipe is not None:
-        with clock.phase("train"):
-            losses = _train(model, methods, splits["train"], recipe, scale, seeds["data"], folder, report)
-    for finish in having(methods, "after_training"):
-        finish(model)
-    with clock.phase("predict"):
-        detections = predict(
-            model,
-            splits["test"],
-            scale.input,
-            scale.test.batch,
-            lambda done, n: report("predict", done, n, None),
+    with joined(order.identity) as here:
+        job = _Run(order, folder, report)
+        job.train()
+        if here.leads:
+            job.record(*job.measure())
+
+
+class _Run:
+    """The phases of one job."""
+
+    def __init__(self, order: Order, folder: JobFolder, report: Report) -> None:
+        self.order, self.folder, self.report = order, folder, report
+        self.clock = _Clock()
+        protocol = order.protocol
+        self.scale: DetectorScale = _parse(DetectorScale, protocol["detector"]["scale"])
+        self.recipe: Recipe | None = _parse(Recipe, protocol["recipe"]) if protocol["recipe"] else None
+        self.metric: Metric = _parse(Metric, protocol["metric"])
+        if self.recipe is not None:
+            refuse_training(self.scale)
+        self.placed: Placed | None = None
+        self.losses: list[float] = []
+
+    def train(self) -> None:
+        """Data, detector, quantizers, training: everything up to the model that predicts."""
+        order, clock, seeds = self.order, self.clock, self.order.protocol["seeds"]
+        with clock.phase("data"):
+            self.report("data", 0, 1, None)
+            self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", "test")}
+        with clock.phase("build"):
+            name, classes = order.protocol["detector"]["name"], self.splits["train"].classes
+            self.model = build_detector(name, self.scale, classes, seeds["init"])
+            if order.start is not None:
+                load_weights(self.model, order.start.checkpoint, order.start.sha256)
+            else:
+                initialise(self.model, self.scale.init, order.root)
+            methods = build(order.protocol["methods"])
+            for adapt in having(methods, "adapt_model"):
+                adapt(self.model)
+        if order.protocol["policy"]:
+            with clock.phase("calibrate"):
+                self.report("calibrate", 0, 1, None)
+                self.placed = quantize(self.model, methods, self.splits["train"], order, self.scale, self.recipe)
+        if self.recipe is not None:
+            with clock.phase("train"):
+                self.losses = self._fit(self.recipe, methods, seeds["data"])
+        for finish in having(methods, "after_training"):
+            finish(self.model)
+
+    def measure(self) -> tuple[Predictions, Scores]:
+        """The stored predictions, and the scores that are computed from them."""
+        test = self.splits["test"]
+        with self.clock.phase("predict"):
+            size, batch = self.scale.input, self.scale.test.batch
+            found = predict(self.model, test, size, batch, lambda done, n: self.report("predict", done, n, None))
+            predictions = Predictions.from_coco(found)
+            predictions.save(self.folder.predictions)
+        with self.clock.phase("score"):
+            self.report("score", 0, 1, None)
+            return predictions, score(test.coco, predictions.to_coco(), self.metric)
+
+    def record(self, predictions: Predictions, scores: Scores) -> None:
+        """Write the checkpoint, where there was training, and the record."""
+        order, placed, clock = self.order, self.placed, self.clock
+        checkpoint = save_weights(self.model, self.folder.checkpoint) if self.recipe is not None else None
+        facts = environment("eager", order.threads, 0, world().size, device())
+        head, dirty = commit(order.root)
+        record = Record(
+            identity=order.identity,
+            protocol=order.protocol,
+            metrics=scores.metrics,
+            per_category=scores.per_category,
+            scorer=f"pycocotools {facts['packages'].get('pycocotools')}" if self.metric.variant == "coco" else "bench",
+            predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
+            placement=placed.pins if placed else None,
+            placement_sites=placed.sites if placed else (),
+            calibration_images=placed.images if placed else (),
+            data=_data_facts(order.protocol["data"]["pin"], self.splits),
+            training=_training(self.losses),
+            checkpoint_sha256=checkpoint,
+            environment=facts,
+            environment_key=environment_key(facts),
+            provenance=Provenance(
+                commit=head, dirty=dirty, source=source_hash(), arguments=order.arguments, asked_by=order.asked_by
+            ),
+            cost=Cost(started=clock.started, finished=_now(), host=socket.gethostname(), phases=clock.phases),
         )
-        predictions = Predictions.from_coco(detections)
-        predictions.save(folder.predictions)
-    with clock.phase("score"):
-        report("score", 0, 1, None)
-        scores = score(splits["test"].coco, predictions.to_coco(), metric)
-    checkpoint = save_weights(model, folder.checkpoint) if recipe is not None else None
-    facts = environment("eager", order.threads, 0)
-    head, dirty = commit(order.root)
-    record = Record(
-        identity=order.identity,
-        protocol=protocol,
-        metrics=scores.metrics,
-        per_category=scores.per_category,
-        scorer=f"pycocotools {facts['packages'].get('pycocotools')}" if metric.variant == "coco" else "bench",
-        predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
-        placement=placed.pins if placed else None,
-        placement_sites=placed.sites if placed else (),
-        calibration_images=placed.images if placed else (),
-        data=_data_facts(protocol["data"]["pin"], splits),
-        training=_training(losses),
-        checkpoint_sha256=checkpoint,
-        environment=facts,
-        environment_key=environment_key(facts),
-        provenance=Provenance(
-            commit=head, dirty=dirty, source=source_hash(), arguments=order.arguments, asked_by=order.asked_by
-        ),
-        cost=Cost(started=clock.started, finished=_now(), host=socket.gethostname(), phases=clock.phases),
-    )
-    write_json(folder.record_file, record.model_dump(mode="json"))
-    return record
+        write_json(self.folder.losses, self.losses)
+        write_json(self.folder.record_file, record.model_dump(mode="json"))
 
+    def _fit(self, recipe: Recipe, methods: list[Any], seed: int) -> list[float]:
+        dataset = self.splits["train"]
+        lengths = in_steps(recipe, len(dataset.coco["images"]))
 
-def _train(
-    model: nn.Module, methods: list[Any], dataset: Dataset, recipe: Recipe, scale: DetectorScale, seed: int,
-    folder: JobFolder, report: Report,
-) -> list[float]:  # fmt: skip
-    lengths = in_steps(recipe, len(dataset.coco["images"]))
+        def loader(done: int) -> DataLoader[Any]:
+            draw = Draw(seed, lengths.total * recipe.batch, done * recipe.batch, *world())
+            return train_loader(dataset, self.scale.input, recipe.augment, recipe.batch, draw)
 
-    def loader(done: int) -> DataLoader[Any]:
-        images = lengths.total * recipe.batch
-        return train_loader(dataset, scale.input, recipe.augment, recipe.batch, seed, images, done * recipe.batch)
+        def progress(done: int, total: int, loss: float) -> None:
+            self.report("train", done, total, loss)
 
-    try:
-        return train(
-            model, loader, recipe, lengths, seed, folder.work, having(methods, "regulariser"),
-            lambda done, total, loss: report("train", done, total, loss),
-        )  # fmt: skip
-    finally:
-        shutil.rmtree(folder.work, ignore_errors=True)
+        extra = having(methods, "regulariser")
+        try:
+            return train(self.model, loader, recipe, lengths, seed, self.folder.work, extra, progress)
+        finally:
+            shutil.rmtree(self.folder.work, ignore_errors=True)
 
 
 def _split(order: Order, name: Split) -> Dataset:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bench.data.dataset import Dataset
-from bench.detectors.pipeline import train_loader
+from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.order import Order
 from bench.errors import BenchError
 from bench.methods.protocol import having
@@ -49,7 +49,7 @@ def quantize(
     augment = recipe.augment if recipe else Augment(flip=0.0)
     seed = order.protocol["seeds"]["data"]
     torch.manual_seed(seed)
-    loader = train_loader(train, scale.input, augment, calibration.batch, seed, calibration.images)
+    loader = train_loader(train, scale.input, augment, calibration.batch, Draw(seed, calibration.images))
     batches = list(loader)
     placement = trace_placement(model, batches[0], policy, Bits.parse(order.protocol["bits"]))
     check_pins(placement, policy, order.pins)

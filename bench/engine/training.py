@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import MMDistributedDataParallel
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from bench.engine.resume import Snapshots
 from bench.engine.schedule import Lengths, factor
+from bench.engine.world import mean, world
 from bench.errors import BenchError
 from bench.spec.recipe import Recipe
 
@@ -53,7 +55,7 @@ class _Watch(Hook):  # type: ignore[misc]
                     module.eval()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        loss = float(outputs["loss"].detach())
+        loss = mean(float(outputs["loss"].detach()))
         if not torch.isfinite(torch.tensor(loss)):
             raise BenchError(f"the loss became {loss} at step {len(self.losses) + 1}")
         self.losses.append(loss)
@@ -66,6 +68,12 @@ class _QuietRunner(Runner):  # type: ignore[misc]
 
     def dump_config(self) -> None:
         """The job's protocol is the configuration."""
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> Any:
+        """As mmengine, which names a GPU even where there is none."""
+        if self.distributed and not torch.cuda.is_available():
+            return MMDistributedDataParallel(module=model, broadcast_buffers=False)
+        return super().wrap_model(model_wrapper_cfg, model)
 
 
 def train(
@@ -80,12 +88,14 @@ def train(
 ) -> list[float]:
     """Train `model` in place for `lengths.total` steps; returns the loss of each step.
 
-    `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`. Each regulariser's scalar is added to the loss of its batch.
+    `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`.
+    Each regulariser's scalar is added to the loss of its batch.
     Raises BenchError at the step where the loss stops being finite.
     """
     _freeze(model, recipe)
+    here = world()
     watch = _Watch(recipe, lengths.total, progress)
-    snapshots = Snapshots(folder / "snapshot.pth", recipe.snapshot_every, watch.losses)
+    snapshots = Snapshots(folder / f"snapshot{here.rank or ''}.pth", recipe.snapshot_every, watch.losses)
     runner = _QuietRunner(
         model=model,
         work_dir=str(folder),
@@ -98,6 +108,7 @@ def train(
         experiment_name=folder.name,
         log_level="ERROR",
         default_scope="mmdet",
+        launcher="none" if here.size == 1 else "pytorch",
         visualizer=dict(type="Visualizer", vis_backends=[]),
     )
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,14 @@ def main() -> int:
     """Run the job whose order lies in the folder; returns an exit code."""
     _die_with_parent()
     folder = JobFolder(Path(sys.argv[1]))
-    with _alone(folder):
+    # Under torchrun the leader holds the lock for all; the others wait for it when they join.
+    leads = os.environ.get("RANK", "0") == "0"
+    with _alone(folder) if leads else nullcontext():
         if folder.record() is not None:
             return FOUND
         try:
-            folder.tidy()
+            if leads:
+                folder.tidy()
             order = Order.model_validate_json(folder.job.read_bytes())
             # Torch takes seconds to import; a job that is done already need not wait for it.
             from bench.engine.execute import execute

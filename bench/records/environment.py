@@ -14,9 +14,11 @@ PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "n
             "opencv-python-headless", "pycocotools")  # fmt: skip
 
 
-def environment(kernels: str, threads: int, workers: int, device: str = "cpu") -> dict[str, Any]:
-    """All that may move a float: library versions, processor, threads, loader workers, kernel path."""
+def environment(kernels: str, threads: int, workers: int, processes: int = 1, device: str = "cpu") -> dict[str, Any]:
+    """All that may move a float: library versions, processor, threads, processes, loader workers, kernel path."""
+    together = {} if processes == 1 else {"processes": processes}
     return {
+        **together,
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "python": ".".join(platform.python_version_tuple()[:2]),
         "machine": platform.machine(),

@@ -31,6 +31,7 @@ class JobFolder:
         self.record_file = path / "record.json"
         self.predictions = path / "predictions.bin"
         self.checkpoint = path / "checkpoint.pth"
+        self.losses = path / "losses.json"
         self.failure_file = path / "failure.json"
         self.log = path / "log.txt"
         self.lock = path / "lock"
