@@ -25,6 +25,7 @@ from bench.detectors.predict import predict
 from bench.engine.order import Order
 from bench.engine.quantize import Placed, quantize
 from bench.engine.schedule import in_steps
+from bench.engine.seeds import seed_all
 from bench.engine.training import train
 from bench.engine.world import device, joined, world
 from bench.evaluation.predictions import Predictions
@@ -90,6 +91,7 @@ class _Run:
     def train(self) -> None:
         """Data, detector, quantizers, training: everything up to the model that predicts."""
         order, clock, seeds = self.order, self.clock, self.order.protocol["seeds"]
+        seed_all(seeds["init"])
         with clock.phase("data"):
             self.report("data", 0, 1, None)
             self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", "test")}

@@ -5,12 +5,12 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from bench.data.dataset import Dataset
 from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.order import Order
+from bench.engine.seeds import seed_all
 from bench.errors import BenchError
 from bench.methods.protocol import having
 from bench.quantization.apply import apply
@@ -48,7 +48,7 @@ def quantize(
     calibration = Calibration.model_validate_json(json.dumps(order.protocol["calibration"]))
     augment = recipe.augment if recipe else Augment(flip=0.0)
     seed = order.protocol["seeds"]["data"]
-    torch.manual_seed(seed)
+    seed_all(seed)
     loader = train_loader(train, scale.input, augment, calibration.batch, Draw(seed, calibration.images))
     batches = list(loader)
     placement = trace_placement(model, batches[0], policy, Bits.parse(order.protocol["bits"]))
