@@ -1,6 +1,7 @@
 """Checkpoints: written atomically, read only as tensors, and only when the hash is the expected one."""
 
 import hashlib
+import io
 import pickle
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from bench.records.files import write_atomically
 
 def save_weights(model: nn.Module, path: Path) -> str:
     """Write the model's state; returns the file's sha256."""
-    write_atomically(path, lambda part: torch.save(model.state_dict(), part))
+    # Through a buffer: given a path, torch writes the file's passing name into it, and no two files are equal.
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    write_atomically(path, lambda part: part.write_bytes(buffer.getvalue()))
     return sha256(path)
 
 

@@ -9,6 +9,7 @@ import bench.engine
 import bench.evaluation
 import bench.quantization
 from bench.data.fingerprint import fingerprint
+from bench.detectors.zoo import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
 from bench.spec.base import Spec
@@ -32,7 +33,7 @@ class Job:
     data: dict[str, Any]
     """The data specification as declared, with its paths."""
     blocked: str | None
-    """Why the job cannot run: its data are absent."""
+    """Why the job cannot run: its data or its published weights are absent."""
     cost_s: float | None
 
     @property
@@ -88,10 +89,14 @@ class _Builder:
                 identity=identity(protocol),
                 start=start,
                 data=self.spec.data.model_dump(mode="json"),
-                blocked=self.blocked,
+                blocked=self.blocked or self._absent_weights(row),
                 cost_s=recipe.cost_s if recipe else None,
             )
         return self.jobs[key]
+
+    def _absent_weights(self, row: Row) -> str | None:
+        init = self.spec.detectors[row.detector].init
+        return absent_checkpoint(init, self.located.root) if row.start is None else None
 
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
         suite, spec = self.located.suite, self.spec
