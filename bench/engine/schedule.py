@@ -16,9 +16,10 @@ class Lengths(NamedTuple):
 
 def in_steps(recipe: Recipe, images: int) -> Lengths:
     """A recipe's lengths in steps, for a training split of `images` images; the last partial batch is dropped."""
-    per_unit = 1 if recipe.unit == "step" else max(1, recipe.repeat * images // recipe.batch)
-    warmup = recipe.warmup.length * per_unit if recipe.warmup else 0
-    return Lengths(recipe.length * per_unit, warmup, tuple(m * per_unit for m in recipe.decay.milestones))
+    steps = {"step": 1, "epoch": max(1, recipe.repeat * images // recipe.batch)}
+    each = steps[recipe.unit]
+    warmup = recipe.warmup.length * steps[recipe.warmup.unit or recipe.unit] if recipe.warmup else 0
+    return Lengths(recipe.length * each, warmup, tuple(m * each for m in recipe.decay.milestones))
 
 
 def factor(recipe: Recipe, lengths: Lengths, step: int) -> float:

@@ -89,7 +89,7 @@ class _Builder:
                 identity=identity(protocol),
                 start=start,
                 data=self.spec.data.model_dump(mode="json"),
-                blocked=self.blocked or self._absent_weights(row),
+                blocked="; ".join(filter(None, (self.blocked, self._absent_weights(row)))) or None,
                 cost_s=recipe.cost_s if recipe else None,
             )
         return self.jobs[key]

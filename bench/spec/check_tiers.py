@@ -45,7 +45,8 @@ def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
 
 def _recipe(recipe: Recipe) -> Iterator[Fault]:
     optimizer, scale = recipe.optimizer, recipe.augment.scale
-    if recipe.warmup is not None and recipe.warmup.length > recipe.length:
+    same_unit = recipe.warmup is not None and recipe.warmup.unit in (None, recipe.unit)
+    if recipe.warmup is not None and same_unit and recipe.warmup.length > recipe.length:
         text = f"a warm-up of {recipe.warmup.length} lasts past the end, {recipe.length}"
         yield Fault(("warmup", "length"), text)
     if optimizer.nesterov and not optimizer.momentum:

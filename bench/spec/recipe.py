@@ -48,6 +48,8 @@ class Warmup(Spec):
     kind: Literal["linear", "exponential"]
     length: Count
     ratio: Annotated[float, Field(gt=0, le=1)]
+    unit: Literal["step", "epoch"] | None = None
+    """What `length` is counted in; left out: the recipe's unit."""
 
 
 class Decay(Spec):
