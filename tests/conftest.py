@@ -10,6 +10,13 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 SUITE = "hqod/table1"
+FUZZ = int(os.environ.get("QDET_FUZZ", "0"))
+"""Inputs of each fuzz test outside the ordinary run: `QDET_FUZZ=7000 pytest tests -k fuzz`."""
+
+
+def fuzz_examples(ordinary: int) -> int:
+    """How many inputs a fuzz test makes."""
+    return FUZZ or ordinary
 
 
 @pytest.fixture(scope="session")

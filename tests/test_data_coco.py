@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import FUZZ, fuzz_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -297,14 +298,14 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=fuzz_examples(250), deadline=None, derandomize=not FUZZ, suppress_health_check=list(HealthCheck))
 @given(
     place=st.sampled_from(places(VALID)),
     value=VALUES,
     cut=st.none() | st.integers(0, 900),
     noise=st.binary(max_size=3),
 )
-def test_damage_gives_a_data_set_or_one_clear_error(
+def test_fuzz_damage_gives_a_data_set_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, place: str, value: Any, cut: int | None, noise: bytes
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "damaged-coco"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import FUZZ, fuzz_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -393,12 +394,12 @@ def mutated(draw: st.DrawFn, valid: bytes) -> bytes:
     return data
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=fuzz_examples(250), deadline=None, derandomize=not FUZZ, suppress_health_check=list(HealthCheck))
 @given(
     annotation=mutated(xml(thing(), thing("1 1 64 48", "dog", "1"), filename="a.jpg").encode()),
     listed=mutated(b"a\nb\n"),
 )
-def test_damage_gives_a_data_set_or_one_clear_error(
+def test_fuzz_damage_gives_a_data_set_or_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, annotation: bytes, listed: bytes
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "damaged-voc"
