@@ -9,7 +9,7 @@ from conftest import PROJECT, SUITE
 from torch import nn
 
 from bench.detectors.build import build_detector
-from bench.engine.inspect import CLASSES, empty_batch
+from bench.engine.inspect import empty_batch
 from bench.engine.quantize import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
@@ -28,7 +28,7 @@ LSQ_OPTIONS = TABLE.row("lsq-w4a4").methods[0].options
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
     scale: DetectorScale = TABLE.tiers["smoke"].detectors["retinanet-r18"]
-    return build_detector("retinanet-r18", scale, tuple(map(str, range(CLASSES))), 0).eval()
+    return build_detector("retinanet-r18", scale, tuple(map(str, range(20))), 0).eval()
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="show every quantizer, and what stays in FP (builds the detector)",
     )
+    parser.add_argument(
+        "--cost",
+        action="store_true",
+        help="show parameters, bytes, MACs and BOPs of each row (builds the detector)",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -40,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
     located = load_suite(args.suite, args.root)
     check_tier(located, args.tier)
     jobs = plan(located, args.tier)
-    facts = _placements(jobs, args) if args.quantizers else _specification(located, jobs)
+    if args.cost:
+        facts = _costs(jobs, args)
+    else:
+        facts = _placements(jobs, args) if args.quantizers else _specification(located, jobs)
     head = {"suite": located.name, "title": located.suite.title, "file": str(located.path), "tier": args.tier}
     if args.json:
         print_json({**head, **facts})
@@ -124,6 +132,14 @@ def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
         **_sites(placement),
         "full_precision": list(placement.fp),
     }
+
+
+def _costs(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
+    from bench.engine.footprint import footprint
+
+    root = args.root.resolve()
+    own = [job for job in jobs if job.repetition == 0]
+    return {"rows": [{"id": j.row.id, "bits": str(j.row.bits), **footprint(j, root)._asdict()} for j in own]}
 
 
 def _sites(placement: "Placement") -> dict[str, Any]:

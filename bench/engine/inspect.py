@@ -5,29 +5,48 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
+from torch import nn
 
+from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.engine.quantize import trace_placement
 from bench.errors import BenchError
 from bench.plan.jobs import Job
 from bench.quantization.placement import Placement
 from bench.spec.bits import Bits
+from bench.spec.data import DataSpec
 from bench.spec.detector import DetectorScale
 from bench.spec.placement import Policy
 
-CLASSES = 20
-"""The number of classes moves no quantizer."""
+CLASSES = {"shapes-voc": 20, "shapes-coco": 80, "voc": 20, "coco": 80}
+"""Where the data are absent and name none."""
 
 
 def placement_of(job: Job, root: Path) -> Placement:
     """The placement of a quantized job, found on an empty image of its input size; needs no data."""
     if not job.protocol["policy"]:
         raise BenchError(f"{job.name}: the row has no quantizers")
-    scale = DetectorScale.model_validate_json(json.dumps(job.protocol["detector"]["scale"]))
     policy = Policy.model_validate_json(json.dumps(job.protocol["policy"]))
-    classes = tuple(f"class{k}" for k in range(CLASSES))
-    model = build_detector(job.protocol["detector"]["name"], scale, classes, 0)
+    model, scale = build(job, root)
     return trace_placement(model, empty_batch(*scale.input.size), policy, Bits.parse(job.protocol["bits"]))
+
+
+def build(job: Job, root: Path) -> tuple[nn.Module, DetectorScale]:
+    """The job's detector with the classes of its data, its weights arbitrary."""
+    scale = DetectorScale.model_validate_json(json.dumps(job.protocol["detector"]["scale"]))
+    names = tuple(f"class{k}" for k in range(_class_count(job, root)))
+    return build_detector(job.protocol["detector"]["name"], scale, names, 0), scale
+
+
+def _class_count(job: Job, root: Path) -> int:
+    kind, declared = job.data["kind"], job.data.get("classes")
+    if declared:
+        return len(declared)
+    if kind.startswith("shapes") or job.blocked:
+        return CLASSES[kind]
+    spec: DataSpec = TypeAdapter(DataSpec).validate_json(json.dumps(job.data))
+    return len(load(spec, "test", root, root).classes)
 
 
 def empty_batch(width: int, height: int) -> dict[str, list[Any]]:

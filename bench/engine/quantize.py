@@ -62,7 +62,7 @@ def quantize(
         raise BenchError("the method's quantizers are not those of the placement")
     apply(model, placement, quantizers)
     for calibrate in having(methods, "calibrate"):
-        calibrate(model, _forwards(model, batches))
+        calibrate(model, passes(model, batches))
     images = tuple(sample.img_id for batch in batches for sample in batch["data_samples"])
     return Placed(placement.pins(policy.edge_bits), _describe(placement), images)
 
@@ -72,12 +72,13 @@ def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bit
     training = model.training
     model.eval()
     types = tuple(LAYERS[layer] for layer in policy.layers)
-    reads = record_reads(model, types, next(_forwards(model, [batch])))
+    reads = record_reads(model, types, next(passes(model, [batch])))
     model.train(training)
     return place(model, reads, policy, bits)
 
 
-def _forwards(model: nn.Module, batches: list[dict[str, Any]]) -> Iterator[Callable[[], Any]]:
+def passes(model: nn.Module, batches: list[dict[str, Any]]) -> Iterator[Callable[[], Any]]:
+    """One forward pass up to the raw outputs for each batch of a loader, its images prepared already."""
     for batch in batches:
         data = model.data_preprocessor(batch, False)  # type: ignore[operator]
         yield functools.partial(model, data["inputs"], data["data_samples"], mode="tensor")
