@@ -1,6 +1,7 @@
 """`dvc repro` from end to end, at tier smoke: what a second one does, an edited row, a failing row."""
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT
+
+from bench.records.store import Store
 
 SUITE = Path("suites/hqod/table1.yaml")
 
@@ -83,3 +86,23 @@ def test_repro(checkout: Path) -> None:
     assert "3 jobs: 2 done, 1 failed" in done.stdout
     assert "activations 69 instead of 68" in table.read_text(encoding="utf-8")
     assert done.returncode != 0 and "check@hqod-table1" in done.stderr + done.stdout
+
+
+@pytest.mark.long
+def test_killed_dvc(checkout: Path, smoke_root: Path) -> None:
+    """`kill -9` of the `dvc` process leaves its command running; repeating `dvc repro` ends as undisturbed."""
+    subprocess.run(["git", "checkout", "-q", "--", "suites"], cwd=checkout, check=True)
+    expected = {r.identity: (r.predictions.digest, r.metrics) for r in Store(smoke_root).records()}
+    moments = random.Random(2026)
+    for _ in range(6):
+        shutil.rmtree(checkout / "results" / "local", ignore_errors=True)
+        (checkout / "dvc.lock").unlink(missing_ok=True)
+        binaries = Path(sys.executable).parent
+        environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(checkout)}
+        command = [str(binaries / "dvc"), "repro"]
+        process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(moments.uniform(1, 20))
+        process.kill()
+        process.wait()
+        output, _ = repro(checkout)
+        assert {r.identity: (r.predictions.digest, r.metrics) for r in Store(checkout).records()} == expected, output
