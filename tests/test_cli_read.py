@@ -251,3 +251,27 @@ def test_answers_within_a_second(arguments: list[str], root: Path) -> None:
         subprocess.run(command, capture_output=True, check=True, env={**os.environ, "COLUMNS": "100"})
         times.append(time.monotonic() - start)
     assert min(times) < 1
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [(">&-", 0, ""), (">/dev/full", 1, "qdet-bench: No space left on device\n"), ("| head -c 1", 0, "")],
+)
+def test_output_that_cannot_be_written(root: Path, output: str, code: int, said: str) -> None:
+    command = f'set -o pipefail; "{sys.executable}" -m bench --root "{root}" show x/y {output}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_output_that_is_not_utf8(root: Path) -> None:
+    write_suite(root, changed(("title: A table", 'title: "A täble"')))
+    command = [sys.executable, "-m", "bench", "--root", str(root), "list"]
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert b"A t\\xe4ble" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["list"], ["plan", "x/y"], ["run", "x/y", "--dry-run"]], ids=" ".join)
+def test_a_file_in_the_place_of_results(root: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    (root / "results").write_text("no folder")
+    said = Said(root, capsys, *command, code=1).err
+    assert said.startswith(f"qdet-bench: {root / 'results'}") and said.endswith(": Not a directory\n")

@@ -1,6 +1,7 @@
 """`qdet-bench`: parse, dispatch, and turn errors into one line and an exit code."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(arguments)
     args.given = tuple(arguments)
+    _open_output()
     # A user's own methods are found beside her suites.
     sys.path.insert(0, str(args.root.resolve()))
     try:
@@ -33,9 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BenchError as error:
         return _complain(error, FAILED)
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; nothing more may be flushed to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, such as `head`, has seen enough.
+        _drop_output()
         return OK
+    except OSError as error:
+        # A full disk below the output, a folder in a file's place: no fault of this program.
+        _drop_output()
+        return _complain(_describe(error), FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted; repeat the command to go on", 130)
 
@@ -56,6 +62,29 @@ def _parser() -> argparse.ArgumentParser:
     for module in (listing, show, plan, run, check, table, accept, data, score, submit):
         module.add_parser(commands)
     return parser
+
+
+def _open_output() -> None:
+    """A closed standard output is as good as /dev/null; one that is not UTF-8 gets escapes, not an exception."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What cannot be written must not be tried again when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _describe(error: OSError) -> str:
+    from bench.spec.source import shown
+
+    where = f"{shown(Path(os.fsdecode(error.filename)))}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _complain(error: object, code: int) -> int:
