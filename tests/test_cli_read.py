@@ -109,6 +109,8 @@ def test_plan_of_two_suites_pays_shared_jobs_once(root: Path, capsys: pytest.Cap
     ("arguments", "words"),
     [
         (["plan", "x/y", "--seeds", "0"], "--seeds 0: must be at least 1"),
+        (["plan", "x/y", "--seeds", "101"], "--seeds 101: must be at most 100"),
+        (["run", "x/y", "--seeds", "9" * 20], f"--seeds {'9' * 20}: must be at most 100"),
         (["plan", "x/y", "--tier", "midi"], "no tier 'midi'"),
         (["plan", "x/y", "--rows", "told"], "runs no row 'told'; it runs fp, lsq"),
         (["show", "x/y", "--tier", "paper"], "no tier 'paper'"),

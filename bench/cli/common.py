@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.spec.load import Located, find, load_suite
-from bench.spec.suite import TIERS, Tier
+from bench.spec.suite import MOST_SEEDS, TIERS, Tier
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,13 @@ def check_tier(suite: Located, tier: Tier) -> None:
     """UsageError where the suite has no such tier."""
     if tier not in suite.suite.tiers:
         raise UsageError(f"{suite.path}: there is no tier {tier!r}; the suite has {', '.join(suite.suite.tiers)}")
+
+
+def check_seeds(seeds: int | None) -> None:
+    """UsageError for a number of repetitions that a suite could not declare either."""
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        bound = "must be at least 1" if seeds < 1 else f"must be at most {MOST_SEEDS}"
+        raise UsageError(f"--seeds {seeds}: {bound}")
 
 
 def print_json(value: Any) -> None:

@@ -3,8 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_suites, located, print_json
-from bench.errors import UsageError
+from bench.cli.common import add_json, add_suites, check_seeds, located, print_json
 
 if TYPE_CHECKING:
     from bench.plan.standing import Standing
@@ -33,8 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.plan.standing import standings
     from bench.records.store import Store
 
-    if args.seeds is not None and args.seeds < 1:
-        raise UsageError(f"--seeds {args.seeds}: must be at least 1")
+    check_seeds(args.seeds)
     store = Store(args.root.resolve())
     jobs = [job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds)]
     found = standings(jobs, store)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.common import add_suites, located
+from bench.cli.common import add_suites, check_seeds, located
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.records.environment import cores
     from bench.records.store import Store
 
-    for name in ("seeds", "jobs"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UsageError(f"--{name} {getattr(args, name)}: must be at least 1")
+    check_seeds(args.seeds)
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
     jobs = unique(job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds))
     store = Store(args.root.resolve())
     if args.dry_run:

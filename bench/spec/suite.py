@@ -14,6 +14,7 @@ from bench.spec.recipe import Recipe
 
 Tier = Literal["smoke", "mini", "midi", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
+MOST_SEEDS = 100
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
 
 
@@ -69,7 +70,7 @@ class TierSpec(Spec):
     detectors: dict[str, DetectorScale] = Field(min_length=1)
     recipes: dict[str, Recipe] = {}
     calibration: Calibration | None = None
-    seeds: Annotated[int, Field(ge=1, le=100)] = 1
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
     """Repetitions of each row that starts from another; the FP checkpoints are those of repetition 0."""
 
 
