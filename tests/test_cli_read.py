@@ -109,6 +109,9 @@ def test_plan_of_two_suites_pays_shared_jobs_once(root: Path, capsys: pytest.Cap
     ("arguments", "words"),
     [
         (["plan", "x/y", "--seeds", "0"], "--seeds 0: must be at least 1"),
+        (["run", "x/y", "--manifest", "/tmp"], "--manifest /tmp: is a folder; the name of a file is wanted"),
+        (["run", "x/y", "--manifest", ""], "--manifest .: is a folder; the name of a file is wanted"),
+        (["table", "x/y", "--output", ""], "--output .: is a folder; the name of a file is wanted"),
         (["plan", "x/y", "--seeds", "101"], "--seeds 101: must be at most 100"),
         (["run", "x/y", "--seeds", "9" * 20], f"--seeds {'9' * 20}: must be at most 100"),
         (["plan", "x/y", "--tier", "midi"], "no tier 'midi'"),
@@ -277,3 +280,10 @@ def test_a_file_in_the_place_of_results(root: Path, capsys: pytest.CaptureFixtur
     (root / "results").write_text("no folder")
     said = Said(root, capsys, *command, code=1).err
     assert said.startswith(f"qdet-bench: {root / 'results'}") and said.endswith(": Not a directory\n")
+
+
+def test_a_manifest_that_cannot_be_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_suite(root, changed((DATA, VOC)))
+    said = Said(root, capsys, "run", "x/y", "--manifest", "/proc/m.json", code=1)
+    assert "4 jobs: " in said.out
+    assert said.err == "qdet-bench: /proc/m.json: cannot be written: No such file or directory\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, check_seeds, located
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.engine.runner import Outcome
@@ -52,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
     check_seeds(args.seeds)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    if args.manifest is not None and (args.manifest.is_dir() or not args.manifest.name):
+        # Known before hours of training, not after.
+        raise UsageError(f"--manifest {args.manifest}: is a folder; the name of a file is wanted")
     jobs = unique(job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds))
     store = Store(args.root.resolve())
     if args.dry_run:
@@ -62,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
         outcomes = run_jobs(jobs, store, 1 if together else args.jobs or cores(), args.given, shown)
     if os.environ.get("RANK", "0") != "0":
         return 0
-    if args.manifest is not None:
-        _write_manifest(args.manifest, outcomes)
     states = {outcome.state for outcome in outcomes}
     counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
     print(f"{len(outcomes)} jobs: {counts}")
+    if args.manifest is not None:
+        _write_manifest(args.manifest, outcomes)
     if args.allow_failures:
         return 0
     return FAILED if "failed" in states else INCOMPLETE if "blocked" in states else 0
@@ -83,6 +86,7 @@ def _dry_run(jobs: "list[Job]", store: "Store") -> int:
 
 def _write_manifest(path: Path, outcomes: "list[Outcome]") -> None:
     from bench.records.files import write_json
+    from bench.spec.source import shown
 
     jobs = [
         {
@@ -93,4 +97,7 @@ def _write_manifest(path: Path, outcomes: "list[Outcome]") -> None:
         }
         for o in outcomes
     ]
-    write_json(path, {"jobs": jobs})
+    try:
+        write_json(path, {"jobs": jobs})
+    except OSError as error:
+        raise BenchError(f"{shown(path)}: cannot be written: {error.strerror}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, located
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.report.table import Table
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Always 0: an incomplete table is printed with what it lacks; `check` is the gate."""
     from bench.report.render import render
 
+    if args.output is not None and not args.output.name:
+        raise UsageError(f"--output {args.output}: is a folder; the name of a file is wanted")
     suites = located(args)
     tables = [make_table(suite, args.tier, args.committed) for suite in suites]
     text = render(tables, args.format, command([s.name for s in suites], args.tier, args.committed, args.format))
