@@ -109,6 +109,8 @@ def test_plan_of_two_suites_pays_shared_jobs_once(root: Path, capsys: pytest.Cap
     ("arguments", "words"),
     [
         (["plan", "x/y", "--seeds", "0"], "--seeds 0: must be at least 1"),
+        (["--root", "/dev/null", "list"], "--root /dev/null: no such folder"),
+        (["plan", "all", "x/y"], "`all` stands alone"),
         (["run", "x/y", "--manifest", "/tmp"], "--manifest /tmp: is a folder; the name of a file is wanted"),
         (["run", "x/y", "--manifest", ""], "--manifest .: is a folder; the name of a file is wanted"),
         (["table", "x/y", "--output", ""], "--output .: is a folder; the name of a file is wanted"),

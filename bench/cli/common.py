@@ -32,6 +32,8 @@ def located(args: argparse.Namespace) -> list[Located]:
     if names == ["all"]:
         suites = [load_suite(name, args.root) for name in find(args.root)]
         return [suite for suite in suites if args.tier in suite.suite.tiers]
+    if "all" in names:
+        raise UsageError("`all` stands alone: it names every suite that has the tier")
     suites = [load_suite(name, args.root) for name in names]
     for suite in suites:
         check_tier(suite, args.tier)

@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A user's own methods are found beside her suites.
     sys.path.insert(0, str(args.root.resolve()))
     try:
+        if not args.root.is_dir():
+            raise UsageError(f"--root {args.root}: no such folder")
         code: int = args.run(args)
         sys.stdout.flush()
         return code
