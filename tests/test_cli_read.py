@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from suite_text import LSQ_ROW, RIGHT, changed, write_suite
 
 from bench.cli.main import main
-from bench.cli.words import yaml_lines
+from bench.cli.words import cost_words, yaml_lines
 from bench.data.shapes.classes import class_names
 from bench.plan.jobs import plan
 from bench.records.store import Store
@@ -289,3 +289,11 @@ def test_a_manifest_that_cannot_be_written(root: Path, capsys: pytest.CaptureFix
     said = Said(root, capsys, "run", "x/y", "--manifest", "/proc/m.json", code=1)
     assert "4 jobs: " in said.out
     assert said.err == "qdet-bench: /proc/m.json: cannot be written: No such file or directory\n"
+
+
+def test_a_cost_that_nobody_declared_is_not_zero() -> None:
+    cost = {"jobs": 3, "total_s": 0.0, "elapsed_s": 0.0, "unknown": 3}
+    assert cost_words(cost) == "3 jobs of undeclared cost"
+    assert cost_words(cost | {"jobs": 4, "total_s": 60.0, "elapsed_s": 60.0}) == (
+        "1.0 min on one core, 1.0 min on two (and 3 jobs of undeclared cost)"
+    )
