@@ -136,6 +136,7 @@ def read_split(folder: Path, split: str) -> SplitList:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         there = ", ".join(sorted(p.stem for p in file.parent.glob("*.txt"))[:8]) or "no split lists"
+        there += "" if folder.is_dir() else f", since there is no folder {folder}"
         raise BenchError(f"{file}: no such split list; there: {there}") from None
     except (OSError, ValueError) as error:
         raise BenchError(f"{file}: cannot be read as UTF-8 text: {error}") from None
