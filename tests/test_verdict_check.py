@@ -188,7 +188,7 @@ def test_another_environment(accepted: Located, verdict_of: Judge) -> None:
     environment = {**record_data(job_of(accepted, "lsq"))["environment"], "threads": 4}
     store_record(accepted, job_of(accepted, "lsq"), 0.48, environment=environment, environment_key="0" * 16)
     verdict = verdict_of(accepted, "lsq")
-    assert (verdict["status"], verdict["exit"]) == ("inconclusive", 0)
+    assert (verdict["status"], verdict["exit"]) == ("inconclusive", 3)
     for part in ("threads 4, there 1", "within one only", "AP 48.00, baseline 50.00 (-2)"):
         assert part in verdict["message"]
 
@@ -209,7 +209,7 @@ def test_another_protocol_is_not_compared(
     changed = located(accepted.root, data)
     measure_all(changed, lsq=0.1)
     verdict = verdict_of(changed, "lsq")
-    assert (verdict["status"], verdict["exit"]) == ("inconclusive", 0)
+    assert (verdict["status"], verdict["exit"]) == ("inconclusive", 3)
     assert message in verdict["message"]
 
 

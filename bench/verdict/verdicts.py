@@ -21,7 +21,7 @@ Status = Literal[
     "stale",
 ]
 FAILING: frozenset[Status] = frozenset({"regressed", "improved", "changed", "fails"})
-INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked"})
+INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked", "inconclusive"})
 FAILED_EXIT, INCOMPLETE_EXIT = 1, 3
 
 
@@ -51,7 +51,7 @@ class Verdict:
 
 
 def exit_code(verdicts: Iterable[Verdict], gate: bool) -> int:
-    """1 where one fails, else 3 where a result is absent, else 0; a gate lets absent results pass.
+    """1 where one fails, else 3 where a result is absent or could not be compared, else 0; a gate lets those pass.
 
     What a verdict on a published number says never changes it.
     """
