@@ -291,6 +291,12 @@ def test_a_manifest_that_cannot_be_written(root: Path, capsys: pytest.CaptureFix
     assert said.err == "qdet-bench: /proc/m.json: cannot be written: No such file or directory\n"
 
 
+def test_a_dry_run_writes_no_manifest(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_suite(root, changed((DATA, VOC)))
+    said = Said(root, capsys, "run", "x/y", "--dry-run", "--manifest", str(root / "m.json"), code=2)
+    assert "a dry run has no states to write" in said.err and not (root / "m.json").exists()
+
+
 def test_a_cost_that_nobody_declared_is_not_zero() -> None:
     cost = {"jobs": 3, "total_s": 0.0, "elapsed_s": 0.0, "unknown": 3}
     assert cost_words(cost) == "3 jobs of undeclared cost"

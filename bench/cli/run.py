@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     check_seeds(args.seeds)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    if args.manifest is not None and args.dry_run:
+        raise UsageError("--manifest and --dry-run: a dry run has no states to write; use `plan --json`")
     if args.manifest is not None and (args.manifest.is_dir() or not args.manifest.name):
         # Known before hours of training, not after.
         raise UsageError(f"--manifest {args.manifest}: is a folder; the name of a file is wanted")
