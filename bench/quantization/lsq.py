@@ -1,7 +1,7 @@
 """The LSQ quantizer (1902.08153)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.quantization.functional import RangeTest, lsq
 from bench.quantization.quantizer import Quantizer
@@ -21,6 +21,7 @@ class LsqQuantizer(Quantizer):
         batched: bool,
     ) -> None:
         super().__init__(bits, signed, observer)
+        self.step = nn.Parameter(torch.ones(()))
         self.range_test = range_test
         self.grad_scale = grad_scale
         self.batched = batched
@@ -32,6 +33,11 @@ class LsqQuantizer(Quantizer):
         # a shared quantizer runs several times in one pass, and after its first time this changes nothing.
         self.step.data.abs_().clamp_(min=torch.finfo(self.step.dtype).eps)
         return lsq(x, self.step, self.qmin, self.qmax, self._gradient_scale(x), self.range_test)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """The observer's step."""
+        self.step.copy_(self.observer.step())
 
     def _gradient_scale(self, x: Tensor) -> float:
         if self.grad_scale == "none":

@@ -1,8 +1,7 @@
-"""What all quantizers share: integer range, a learned step, and the calibration mode."""
+"""What all quantizers share: integer range, observer, and the calibration mode."""
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from bench.quantization.observers import StepObserver
@@ -15,7 +14,10 @@ def integer_range(bits: int, signed: bool) -> tuple[int, int]:
 
 
 class Quantizer(nn.Module):
-    """Base of all quantizers. `mode`: `observe` feeds the observer and returns x, `off` returns x."""
+    """Base of all quantizers. `mode`: `observe` feeds the observer and returns x, `off` returns x.
+
+    What holds the step size is the subclass's own: a parameter where it is trained, else a buffer.
+    """
 
     def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
         super().__init__()
@@ -23,7 +25,6 @@ class Quantizer(nn.Module):
         self.qmin, self.qmax = integer_range(bits, signed)
         self.observer = StepObserver(observer, self.qmin, self.qmax, signed)
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
-        self.step = nn.Parameter(torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Tensor of x's shape."""
@@ -35,10 +36,9 @@ class Quantizer(nn.Module):
         """The method's fake quantization of `x`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it quantizes")
 
-    @torch.no_grad()
     def initialise(self) -> None:
-        """Set the step from what was observed."""
-        self.step.copy_(self.observer.step())
+        """Set what holds the step size from what was observed."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what holds its step size")
 
     def extra_repr(self) -> str:
         """Bits and sign, in the model's printout."""
