@@ -1,32 +1,68 @@
-"""Step sizes from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
+"""Step sizes from data (LSQ 1902.08153; TQT 1903.08066; MQBench 00f477d; VP-QOD 27f69e85)."""
+
+import math
+from collections import Counter
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from bench.quantization import search
 from bench.spec.methods import Observer
 
-SHRINK_STEPS = 95
-"""MQBench's MSE observer tries the range shrunk by 0, 1, ... 94 percent (per tensor)."""
+Scheme = Literal["hqod", "mqbench"]
+"""Unsigned ranges. `hqod`: [0, high], code 0 is 0. `mqbench`: as if signed, the middle code is 0."""
+
+PUBLISHED = {
+    "minmax": Observer(kind="minmax"),
+    "ema_minmax": Observer(kind="ema_minmax", ema=0.9),
+    "mse": Observer(kind="mse", p=2.0),
+    "ema_mse": Observer(kind="ema_mse", p=2.0, ema=0.9),
+    "lsq": Observer(kind="lsq"),
+    "percentile": Observer(kind="percentile", q=99.999),
+    "3sigma": Observer(kind="std", stds=3.0),
+    "pot_mode_weight": Observer(kind="pot_mode", rounding="weight", exponents=5),
+    "pot_mode_activation": Observer(kind="pot_mode", rounding="activation", exponents=5),
+    "pot_mode_image": Observer(kind="pot_mode", rounding="activation", exponents=1),
+}
+"""The observers with their publications' numbers, for comparisons; a suite declares its own."""
 
 
-def step_of_range(low: Tensor, high: Tensor, qmin: int, qmax: int, signed: bool) -> Tensor:
+def scale(x: Tensor, name: str, qmin: int, qmax: int, signed: bool, scheme: Scheme = "hqod") -> Tensor:
+    """The step size, a tensor of no dimension, that the observer PUBLISHED[name] proposes for one tensor `x`.
+
+    Raises KeyError for another name.
+    """
+    observer = StepObserver(PUBLISHED[name], qmin, qmax, signed, scheme)
+    observer.observe(x)
+    return observer.step()
+
+
+def step_of_range(low: Tensor, high: Tensor, qmin: int, qmax: int, signed: bool, scheme: Scheme = "hqod") -> Tensor:
     """Step size for values in [low, high]: unsigned high / (qmax - qmin), signed max|x| / ((qmax - qmin) / 2).
 
-    As HQOD's released code has it (VP-QOD 27f69e85).
+    As HQOD's released code has it (VP-QOD 27f69e85); MQBench (00f477d) takes the second formula for both.
     """
-    step = torch.maximum(-low, high) / ((qmax - qmin) / 2) if signed else high / (qmax - qmin)
+    middle = signed or scheme == "mqbench"
+    step = torch.maximum(-low, high) / ((qmax - qmin) / 2) if middle else high / (qmax - qmin)
     return step.clamp_min(torch.finfo(step.dtype).eps)
+
+
+def zero_point(qmin: int, qmax: int, signed: bool, scheme: Scheme = "hqod") -> int:
+    """The integer code of 0 that the error search assumes."""
+    return (qmin + qmax) // 2 if scheme == "mqbench" and not signed else 0
 
 
 class StepObserver:
     """Sees one or many batches of a tensor and proposes its step size."""
 
-    def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool) -> None:
-        self.spec, self.qmin, self.qmax, self.signed = spec, qmin, qmax, signed
+    def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool, scheme: Scheme = "hqod") -> None:
+        self.spec, self.qmin, self.qmax, self.signed, self.scheme = spec, qmin, qmax, signed, scheme
         self.low: Tensor | None = None
         self.high: Tensor | None = None
         self.total = 0.0
         self.count = 0
+        self.exponents: Counter[int] = Counter()
 
     @torch.no_grad()
     def observe(self, x: Tensor) -> None:
@@ -34,39 +70,70 @@ class StepObserver:
         if self.spec.kind == "lsq":
             self.total += float(x.abs().double().sum())
             self.count += x.numel()
-            return
-        low, high = torch.aminmax(x)
-        low, high = low.clamp_max(0), high.clamp_min(0)
-        if self.spec.kind in ("mse", "ema_mse"):
-            low, high = self._shrink(x, low, high)
+        elif self.spec.kind == "pot_mode":
+            self.exponents[self._exponent(x)] += 1
+        else:
+            self._merge(*self._range(x))
+
+    def step(self) -> Tensor:
+        """The step size, a tensor of no dimension; RuntimeError where nothing was observed."""
+        if self.count:
+            step = 2 * self.total / self.count / self.qmax**0.5
+            return torch.tensor(max(step, torch.finfo(torch.float32).eps))
+        if self.exponents:
+            most = max(self.exponents.values())
+            return torch.tensor(2.0 ** -min(e for e, times in self.exponents.items() if times == most))
+        return step_of_range(*self._seen(), self.qmin, self.qmax, self.signed, self.scheme)
+
+    def threshold(self) -> Tensor:
+        """The end of the range, TQT's t, a tensor of no dimension; step * (qmax + 1) where no range is observed.
+
+        RuntimeError where nothing was observed.
+        """
+        if self.count or self.exponents:
+            return self.step() * (self.qmax + 1)
+        low, high = self._seen()
+        end = torch.maximum(-low, high) if self.signed else high
+        return end.clamp_min(torch.finfo(end.dtype).eps)
+
+    def _seen(self) -> tuple[Tensor, Tensor]:
+        if self.low is None or self.high is None:
+            raise RuntimeError("the observer saw no data")
+        return self.low, self.high
+
+    def _merge(self, low: Tensor, high: Tensor) -> None:
         if self.low is None or self.high is None:
             self.low, self.high = low, high
-        elif self.spec.kind == "ema_mse":
-            keep = self.spec.ema or 0.0
+        elif self.spec.ema is not None:
+            keep = self.spec.ema
             self.low = keep * self.low + (1 - keep) * low
             self.high = keep * self.high + (1 - keep) * high
         else:
             self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
 
-    def step(self) -> Tensor:
-        """The step size, a tensor of no dimension; RuntimeError where nothing was observed."""
-        if self.spec.kind == "lsq":
-            if not self.count:
-                raise RuntimeError("the observer saw no data")
-            step = 2 * self.total / self.count / self.qmax**0.5
-            return torch.tensor(max(step, torch.finfo(torch.float32).eps))
-        if self.low is None or self.high is None:
-            raise RuntimeError("the observer saw no data")
-        return step_of_range(self.low, self.high, self.qmin, self.qmax, self.signed)
+    def _range(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one batch, with 0 inside."""
+        if self.spec.stds is not None:
+            end = x.mean().abs() + self.spec.stds * x.std(correction=0)
+            return -end, end
+        low, high = torch.aminmax(x)
+        low, high = low.clamp_max(0), high.clamp_min(0)
+        if self.spec.q is not None:
+            # The nearest rank: the smallest value that at least q percent do not exceed.
+            end = x.abs().flatten().kthvalue(max(1, math.ceil(self.spec.q / 100 * x.numel()))).values
+            return torch.maximum(low, -end), torch.minimum(high, end)
+        return self._shrink(x, low, high) if self.spec.p is not None else (low, high)
 
     def _shrink(self, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        best, best_error = 0, float("inf")
-        for i in range(SHRINK_STEPS):
-            keep = 1.0 - 0.01 * i
-            step = step_of_range(low * keep, high * keep, self.qmin, self.qmax, self.signed)
-            quantized = torch.fake_quantize_per_tensor_affine(x, float(step), 0, self.qmin, self.qmax)
-            error = float((quantized - x).abs().pow_(self.spec.p or 2.0).mean())
-            if error < best_error:
-                best, best_error = i, error
-        keep = 1.0 - 0.01 * best
+        declared = (self.qmin, self.qmax, self.signed, self.scheme)
+        keeps = [1.0 - 0.01 * i for i in range(search.SHRINK_STEPS)]
+        steps = [float(step_of_range(low * keep, high * keep, *declared)) for keep in keeps]
+        keep = keeps[search.shrink(x, steps, zero_point(*declared), self.qmin, self.qmax, self.spec.p or 2.0)]
         return low * keep, high * keep
+
+    def _exponent(self, x: Tensor) -> int:
+        low, high = torch.aminmax(x)
+        ends = [high / self.qmax, *([low / self.qmin] if self.qmin else [])]
+        covering = torch.stack(ends).max()
+        rounding, count = self.spec.rounding or "weight", self.spec.exponents or 1
+        return search.exponent(x, covering, self.qmin, self.qmax, rounding, count)

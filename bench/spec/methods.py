@@ -13,15 +13,31 @@ from bench.spec.classes import read_class
 class Observer(Spec):
     """How a step size is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
-    kind: Literal["minmax", "mse", "ema_mse", "lsq"]
+    kind: Literal["minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode"]
     p: Annotated[float, Field(gt=0)] | None = None
     """Exponent of the error |x - q(x)|^p; `mse` and `ema_mse` only."""
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Weight of the past in the moving average over batches; `ema_mse` only."""
+    """Weight of the past in the moving average over batches; `ema_minmax` and `ema_mse` only."""
+    q: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Percentile of |x| that bounds the range; `percentile` only."""
+    stds: Annotated[float, Field(gt=0)] | None = None
+    """The range ends at |mean| + `stds` standard deviations; `std` only."""
+    rounding: Literal["weight", "activation"] | None = None
+    """Rule for ties in the search over exponents; `pot_mode` only."""
+    exponents: Annotated[int, Field(ge=1)] | None = None
+    """How many powers of two are tried, downward from the one that covers the range; `pot_mode` only."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> "Observer":
-        for name, kinds in (("p", {"mse", "ema_mse"}), ("ema", {"ema_mse"})):
+        fields: tuple[tuple[str, set[str]], ...] = (
+            ("p", {"mse", "ema_mse"}),
+            ("ema", {"ema_minmax", "ema_mse"}),
+            ("q", {"percentile"}),
+            ("stds", {"std"}),
+            ("rounding", {"pot_mode"}),
+            ("exponents", {"pot_mode"}),
+        )
+        for name, kinds in fields:
             if (getattr(self, name) is not None) != (self.kind in kinds):
                 needs = "needs" if self.kind in kinds else "has no"
                 raise ValueError(f"observer {self.kind} {needs} `{name}`")
