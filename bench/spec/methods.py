@@ -55,6 +55,29 @@ class LsqOptions(Spec):
     activations: Observer
 
 
+class TqtOptions(Spec):
+    """TQT with trained thresholds (1903.08066); the observers' ranges are the initial thresholds."""
+
+    weights: Observer
+    activations: Observer
+
+
+class TqtFixedOptions(Spec):
+    """TQT as MQBench (00f477d) and HQOD have it: power-of-two steps that are never trained."""
+
+    weights: Observer
+    activations: Observer
+    image: Observer
+    """Of the model's own input, for which HQOD tries a single exponent."""
+
+
+class UniformOptions(Spec):
+    """Fixed steps from observers, straight-through gradients (1712.05877)."""
+
+    weights: Observer
+    activations: Observer
+
+
 class Builtin(NamedTuple):
     """A built-in method: where its class is, and the model of its options."""
 
@@ -62,7 +85,12 @@ class Builtin(NamedTuple):
     options: type[Spec]
 
 
-BUILTIN = {"lsq": Builtin("bench.methods.lsq:LSQ", LsqOptions)}
+BUILTIN = {
+    "lsq": Builtin("bench.methods.lsq:LSQ", LsqOptions),
+    "tqt": Builtin("bench.methods.tqt:TQT", TqtOptions),
+    "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
+    "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
+}
 PROTOCOL = "bench.methods.protocol:Method"
 """A class that derives from it inherits empty hooks, which do not count."""
 

@@ -31,7 +31,7 @@ class Optimizer(Spec):
     """Multiplies the weight decay of normalisation layers."""
     bias_decay: NonNegative = 1.0
     groups: dict[str, Group] = {}
-    """By substring of the parameter's name; `.step` are the quantizers' step sizes."""
+    """By substring of the parameter's name; `.step` are LSQ's step sizes, `.log2_threshold` TQT's thresholds."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> "Optimizer":

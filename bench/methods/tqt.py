@@ -1,0 +1,63 @@
+"""TQT: Trained Quantization Thresholds (Jain et al., 1903.08066), as published and as HQOD ran it.
+
+A weight or activation x becomes clip(round(x / s), n, p) * s with s = 2^ceil(log2 t) / 2^(b-1), or / 2^b without sign;
+log2 t is trained by the task's gradient (eq. 7), x by the straight-through one (eq. 8).
+
+MQBench's class of that name, and with it HQOD's rows, never trains t: that is the other method, `tqt_fixed`.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from bench.quantization.apply import Quantizers, calibrate
+from bench.quantization.placement import Placement
+from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
+from bench.spec.methods import TqtFixedOptions, TqtOptions
+
+
+class TQT:
+    """Quantizers with trained thresholds; everything else is ordinary training."""
+
+    version = 1
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = TqtOptions.model_validate_json(json.dumps(options))
+
+    def make_quantizers(self, placement: Placement) -> Quantizers:
+        """A TQT quantizer for each weight and each distinct input tensor."""
+        o = self.options
+        weights = {s.name: TqtQuantizer(s.bits, s.signed, o.weights) for s in placement.weights}
+        activations = {s.name: TqtQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
+        return {**weights, **activations}
+
+    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+        """Thresholds from the declared observers."""
+        calibrate(model, forwards)
+
+
+class TqtFixed:
+    """MQBench's TQT (00f477d): power-of-two steps found at calibration, of which none is trained."""
+
+    version = 1
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = TqtFixedOptions.model_validate_json(json.dumps(options))
+
+    def make_quantizers(self, placement: Placement) -> Quantizers:
+        """A quantizer with a fixed power of two for each weight and each distinct input tensor."""
+        o = self.options
+        weights = {s.name: TqtFixedQuantizer(s.bits, s.signed, o.weights, "weight") for s in placement.weights}
+        activations = {
+            s.name: TqtFixedQuantizer(
+                s.bits, s.signed, o.image if s.producer == "input" else o.activations, "activation"
+            )
+            for s in placement.activations
+        }
+        return {**weights, **activations}
+
+    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+        """Step sizes from the declared observers."""
+        calibrate(model, forwards)

@@ -1,0 +1,36 @@
+"""Uniform quantization with fixed steps (Jacob et al., 1712.05877), symmetric.
+
+A weight or activation v becomes clip(round(v / s), n, p) * s (eq. 12 with zero point 0); the step s comes from the
+declared observer and stays as it is, while gradients pass the rounding straight through (section 3).
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from bench.quantization.apply import Quantizers, calibrate
+from bench.quantization.placement import Placement
+from bench.quantization.uniform import UniformQuantizer
+from bench.spec.methods import UniformOptions
+
+
+class Uniform:
+    """Quantizers with fixed steps; everything else is ordinary training."""
+
+    version = 1
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = UniformOptions.model_validate_json(json.dumps(options))
+
+    def make_quantizers(self, placement: Placement) -> Quantizers:
+        """A quantizer with a fixed step for each weight and each distinct input tensor."""
+        o = self.options
+        weights = {s.name: UniformQuantizer(s.bits, s.signed, o.weights) for s in placement.weights}
+        activations = {s.name: UniformQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
+        return {**weights, **activations}
+
+    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+        """Step sizes from the declared observers."""
+        calibrate(model, forwards)

@@ -1,0 +1,50 @@
+"""The TQT quantizers: with a trained threshold (1903.08066), and as MQBench has it (00f477d)."""
+
+import torch
+from torch import Tensor, nn
+
+from bench.quantization.functional import Rounding, tqt, tqt_fixed, tqt_step
+from bench.quantization.quantizer import Quantizer
+from bench.spec.methods import Observer
+
+
+class TqtQuantizer(Quantizer):
+    """Fake quantization with a power-of-two step that covers a trained threshold t, kept as log2 t."""
+
+    def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
+        super().__init__(bits, signed, observer)
+        self.log2_threshold = nn.Parameter(torch.zeros(()))
+
+    @property
+    def step(self) -> Tensor:
+        """The step size in use, a tensor of no dimension."""
+        return tqt_step(self.log2_threshold, self.qmax)
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """Tensor of x's shape, its entries multiples of the step."""
+        return tqt(x, self.log2_threshold, self.qmin, self.qmax)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """The threshold is the end of the observed range."""
+        self.log2_threshold.copy_(torch.log2(self.observer.threshold()))
+
+
+class TqtFixedQuantizer(Quantizer):
+    """Fake quantization with a power-of-two step found at calibration; `step` is a buffer."""
+
+    step: Tensor
+
+    def __init__(self, bits: int, signed: bool, observer: Observer, rounding: Rounding) -> None:
+        super().__init__(bits, signed, observer)
+        self.rounding = rounding
+        self.register_buffer("step", torch.ones(()))
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """Tensor of x's shape, its entries multiples of the power of two at or above the step."""
+        return tqt_fixed(x, self.step, self.qmin, self.qmax, self.rounding)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """The observer's step."""
+        self.step.copy_(self.observer.step())

@@ -1,0 +1,27 @@
+"""The quantizer with a fixed step (1712.05877)."""
+
+import torch
+from torch import Tensor
+
+from bench.quantization.functional import uniform
+from bench.quantization.quantizer import Quantizer
+from bench.spec.methods import Observer
+
+
+class UniformQuantizer(Quantizer):
+    """Fake quantization with a step found at calibration; `step` is a buffer."""
+
+    step: Tensor
+
+    def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
+        super().__init__(bits, signed, observer)
+        self.register_buffer("step", torch.ones(()))
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """Tensor of x's shape, its entries multiples of the step."""
+        return uniform(x, self.step, self.qmin, self.qmax)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """The observer's step."""
+        self.step.copy_(self.observer.step())
