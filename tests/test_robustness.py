@@ -124,5 +124,6 @@ def test_a_results_folder_that_cannot_be_written(finished_root: Path) -> None:
     shutil.rmtree(lost)
     lost.write_text("a file stands where the folder of the job belongs")
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
-    assert "3 jobs: 2 done, 1 failed" in done.stdout and "File exists" in done.stdout
+    assert "3 jobs: 2 done, 1 failed" in done.stdout
+    assert f"Not a directory: '{lost}" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
