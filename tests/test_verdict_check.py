@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from factories import NAME, PINS, job_of, located, measure_all, record_data, store_record, suite_data
 
+import bench
 from bench.cli import accept, check
 from bench.errors import BenchError
 from bench.records.store import Store
@@ -296,8 +297,10 @@ THIRD_PARTY = {"annotated_types", "bench", "pydantic", "pydantic_core", "ruamel"
 @pytest.mark.parametrize("command", ["check", "table"])
 def test_loads_nothing_slow(accepted: Located, command: str) -> None:
     arguments = ["--root", str(accepted.root), command, NAME]
+    # Without site, whose hooks import things of their own; so an editable install is named here.
+    path = [str(Path(bench.__file__).parent.parent), *sys.path]
     done = subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{SCRIPT}", *arguments],
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {path!r}\n{SCRIPT}", *arguments],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
