@@ -87,3 +87,16 @@ def write_suite(root: Path, text: str | bytes = RIGHT, name: str = "x/y") -> Pat
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+PUBLISHED_FILE = """\
+tables:
+  - id: T-A
+    title: T
+    source: {paper: P, where: Table 1}
+    metric: coco
+    trust: paper
+    rows:
+      - {id: lsq-4, model: M, dataset: D, method: LSQ, bits: 4/4, metrics: {AP: 50.2}, gate: true}
+"""
+"""A file of published numbers with one row."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from suite_text import LSQ_ROW, RIGHT, changed, write_suite
+from suite_text import LSQ_ROW, PUBLISHED_FILE, RIGHT, changed, write_suite
 
 from bench.cli.main import main
 from bench.cli.words import cost_words, yaml_lines
@@ -145,18 +145,8 @@ def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_show_published_numbers(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = """\
-tables:
-  - id: T-A
-    title: T
-    source: {paper: P, where: Table 1}
-    metric: coco
-    trust: paper
-    rows:
-      - {id: told, model: M, dataset: D, method: LSQ, bits: 4/4, metrics: {AP: 50.2}, gate: true}
-"""
     (root / "baselines" / "published").mkdir(parents=True)
-    (root / "baselines" / "published" / "a.yaml").write_text(table)
+    (root / "baselines" / "published" / "a.yaml").write_text(PUBLISHED_FILE.replace("id: lsq-4", "id: told"))
     published = Said(root, capsys, "show", "x/y", "--json").json["rows"][2]["published"]
     assert published["metrics"] == {"AP": 50.2} and published["trust"] == "paper"
 

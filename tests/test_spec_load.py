@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from suite_text import RIGHT, changed, write_suite
+from suite_text import PUBLISHED_FILE, RIGHT, changed, write_suite
 
 from bench.errors import UsageError
 from bench.spec.classes import ClassFacts, read_class
@@ -15,16 +15,7 @@ from bench.spec.methods import BUILTIN, LsqOptions, facts, options_model
 from bench.spec.source import load_mapping
 
 PROJECT = Path(__file__).parents[1]
-TABLE = """\
-tables:
-  - id: T-A
-    title: T
-    source: {paper: P, where: Table 1}
-    metric: coco
-    trust: paper
-    rows:
-      - {id: lsq-4, model: M, dataset: D, method: LSQ, bits: 4/4, metrics: {AP: 50.2}, gate: true}
-"""
+
 PUBLISHED = (
     ("policies:", "published: {file: a, table: T-A}\npolicies:"),
     ("    start: fp", "    start: fp\n    published: lsq-4"),
@@ -76,13 +67,13 @@ def test_published_rows_must_be_there(tmp_path: Path) -> None:
     folder = tmp_path / "baselines" / "published"
     folder.mkdir(parents=True)
     assert refusal(tmp_path) == f"{path}:2: there is no {folder / 'a.yaml'}"
-    (folder / "a.yaml").write_text(TABLE)
+    (folder / "a.yaml").write_text(PUBLISHED_FILE)
     assert load_suite("x/y", tmp_path).suite.published
     write_suite(tmp_path, changed(*PUBLISHED).replace("published: lsq-4", "published: lsq4"))
     assert refusal(tmp_path) == f"{path}:21: unknown published row 'lsq4'; did you mean 'lsq-4'?"
     write_suite(tmp_path, changed(*PUBLISHED).replace("table: T-A", "table: T-B"))
     assert refusal(tmp_path) == f"{path}:2: unknown table 'T-B'; did you mean 'T-A'?"
-    (folder / "a.yaml").write_text(TABLE.replace("trust: paper", "trust: hearsay"))
+    (folder / "a.yaml").write_text(PUBLISHED_FILE.replace("trust: paper", "trust: hearsay"))
     assert f"{folder / 'a.yaml'}:6: " in refusal(tmp_path)
 
 
