@@ -13,7 +13,8 @@ from bench.engine.inspect import empty_batch
 from bench.engine.quantize import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
-from bench.quantization.apply import QuantConv2d, apply
+from bench.quantization.apply import apply
+from bench.quantization.conv import QuantConv2d
 from bench.quantization.placement import Placement, check_pins, place
 from bench.spec.bits import Bits
 from bench.spec.detector import DetectorScale

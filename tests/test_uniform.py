@@ -16,7 +16,8 @@ from bench.detectors.build import build_detector
 from bench.engine.inspect import empty_batch
 from bench.engine.quantize import trace_placement
 from bench.methods.protocol import build
-from bench.quantization.apply import QuantConv2d, apply
+from bench.quantization.apply import apply
+from bench.quantization.conv import QuantConv2d
 from bench.quantization.functional import uniform
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import integer_range
