@@ -1,10 +1,13 @@
-"""The quantized convolution."""
+"""The quantized convolution, which keeps its input as it came and quantizes it once more in the backward pass."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from bench.quantization.functional import fake_quantize
+from bench.quantization.grid import Grid
 from bench.quantization.quantizer import Quantizer
 
 
@@ -36,8 +39,43 @@ class QuantConv2d(nn.Conv2d):
         if not self.pass_weight:
             # Once for all pyramid levels.
             self.pass_weight = (self.held.weight(self.weight),)
-        weight, x = self.pass_weight[0], self.held.inputs[self.call](x)
+        weight, quantizer = self.pass_weight[0], self.held.inputs[self.call]
         self.call += 1
         if self.call == len(self.held.inputs):
             self.pass_weight = ()
-        return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        how = (self.stride, self.padding, self.dilation, self.groups)
+        if self._recomputes(x, quantizer):
+            y: Tensor = _Conv.apply(x, *quantizer.grid(x), weight, self.bias, how)  # type: ignore[no-untyped-call]
+            return y
+        return conv2d(quantizer(x), weight, self.bias, *how)
+
+    def _recomputes(self, x: Tensor, quantizer: Quantizer) -> bool:
+        plain = x.dim() == 4 and not isinstance(self.padding, str) and not torch.is_autocast_enabled(x.device.type)
+        return plain and quantizer.on_grid
+
+
+class _Conv(torch.autograd.Function):
+    """conv2d of a fake-quantized input. Between the passes only x is held, which its producer holds anyway; the
+    weight comes quantized, since all pyramid levels share it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, parameter: Tensor, grid: Grid, weight: Tensor, bias: Tensor | None, how: tuple[Any, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(x, parameter, weight)
+        ctx.grid, ctx.bias_sizes, ctx.how = grid, None if bias is None else [bias.numel()], how
+        return conv2d(grid.forward(x, parameter), weight, bias, *how)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        # All of it differentiable, for a second derivative.
+        x, parameter, weight = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.how
+        need_x, need_parameter, _, need_weight, need_bias, _ = ctx.needs_input_grad
+        needed = (need_x or need_parameter, need_weight, need_bias)
+        grad, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
+            grads[0], fake_quantize(x, parameter, ctx.grid), weight, ctx.bias_sizes,
+            stride, padding, dilation, False, (0, 0), groups, needed,
+        )  # fmt: skip
+        grad_x, grad_parameter = ctx.grid.backward(x, parameter, grad) if needed[0] else (None, None)
+        return grad_x, grad_parameter, None, grad_weight, grad_bias, None
