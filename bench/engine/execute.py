@@ -32,6 +32,7 @@ from bench.evaluation.predictions import Predictions
 from bench.evaluation.score import score
 from bench.evaluation.scores import Scores
 from bench.methods.protocol import build, having
+from bench.quantization import kernels
 from bench.records.environment import environment, environment_key
 from bench.records.files import write_json
 from bench.records.provenance import commit, source_hash
@@ -131,7 +132,8 @@ class _Run:
         """Write the checkpoint, where there was training, and the record."""
         order, placed, clock = self.order, self.placed, self.clock
         checkpoint = save_weights(self.model, self.folder.checkpoint) if self.recipe is not None else None
-        facts = environment("eager", order.threads, 0, world().size, device())
+        where = "cuda" if torch.cuda.is_available() else "cpu"
+        facts = environment(kernels.name(where), order.threads, 0, world().size, device())
         head, dirty = commit(order.root)
         record = Record(
             identity=order.identity,

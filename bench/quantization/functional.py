@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.quantization.grid import Grid
+from bench.quantization.kernels import choose
 from bench.quantization.reference import RangeTest, tqt_step, where
 
 __all__ = ["RangeTest", "Rounding", "fake_quantize", "lsq", "mqbench_codes", "snap", "tqt", "tqt_fixed", "tqt_step",
@@ -120,13 +121,15 @@ class _FakeQuantize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, parameter: Tensor, grid: Grid) -> Tensor:
         ctx.save_for_backward(x, parameter)
-        ctx.grid = grid
-        return grid.forward(x, parameter)
+        ctx.grid, ctx.kernels = grid, choose(x, parameter)
+        return grid.forward(x, parameter, ctx.kernels)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, parameter = ctx.saved_tensors
-        return *ctx.grid.backward(x, parameter, grads[0]), None
+        # A derivative that is to be derived once more needs differentiable operations.
+        kernels = None if torch.is_grad_enabled() else ctx.kernels
+        return *ctx.grid.backward(x, parameter, grads[0], kernels), None
 
 
 class _TqtFixed(torch.autograd.Function):

@@ -8,6 +8,9 @@ from bench.quantization.quantizer import Quantizer
 from bench.quantization.reference import RangeTest
 from bench.spec.methods import Observer
 
+SMALLEST = torch.finfo(torch.float32).eps
+"""Of a step."""
+
 
 class LsqQuantizer(Quantizer):
     """Fake quantization with a learned step size whose gradient is scaled by g = 1 / sqrt(N * QP)."""
@@ -32,8 +35,9 @@ class LsqQuantizer(Quantizer):
         """The step, made positive, and LSQ's grid with the gradient scale of x's size."""
         # A step that training drove through zero would turn every code into NaN or swap signs. Through `data`, since
         # a shared quantizer runs several times in one pass, and after its first time this changes nothing.
-        self.step.data.abs_().clamp_(min=torch.finfo(self.step.dtype).eps)
-        return self.step, Grid(self.scheme, self.qmin, self.qmax, self._gradient_scale(x))
+        step = self.step
+        step.data.abs_().clamp_min_(SMALLEST)
+        return step, Grid(self.scheme, self.qmin, self.qmax, self._gradient_scale(x))
 
     @torch.no_grad()
     def initialise(self) -> None:

@@ -1,8 +1,8 @@
 """The papers' fake quantization, equation by equation: the eager path, and what the fused ones are tested against.
 
-Each method is a pair. `forward(x, parameter, ...)` is the value. `backward(x, parameter, grad, ...)` is the gradient of x
-and of the parameter, made of differentiable operations, so that a second backward pass sees the same straight-through
-rounding. Shapes as in `bench.quantization.functional`; infinite entries saturate with finite gradients, NaN stays NaN.
+Each method is a pair: a `forward(x, parameter, ...)`, the value, and a `backward(x, parameter, grad, ...)`, the gradient
+of x and of the parameter, made of differentiable operations, so that a second backward pass sees the same
+straight-through rounding. Shapes as in `bench.quantization.functional`.
 """
 
 import math
@@ -43,10 +43,8 @@ def lsq_backward(
     """LSQ's gradients, equation 3 and the straight-through one of x."""
     codes = _codes(x, s, qmin, qmax, variant)
     rounded = _round_ste(codes.scaled)
-    if variant == "paper":
-        error = rounded - codes.scaled
-    else:
-        error = (rounded * s - where(codes.inside, x)) * (1 / s)
+    paper = variant == "paper"
+    error = rounded - codes.scaled if paper else (rounded * s - where(codes.inside, x)) * (1 / s)
     slope = torch.where(codes.inside, error, codes.outside)
     return where(codes.inside, grad), (grad * slope).sum_to_size(s.shape) * g
 

@@ -1,7 +1,6 @@
 """One training step of a suite's detector at tier `mini`, with and without quantizers, everything else equal."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.quantize import passes, trace_placement
-from mmengine.optim import build_optim_wrapper
-from bench.engine.training import _optim_wrapper
+from bench.engine.training import optim_wrapper
 from bench.methods.protocol import build
 from bench.quantization.apply import apply
 from bench.spec.bits import Bits
@@ -47,7 +45,7 @@ class Step:
 
     def __init__(self, model: nn.Module, batch: dict[str, Any]) -> None:
         self.model, self.batch = model.train(), batch
-        self.optimizer = build_optim_wrapper(model, _optim_wrapper(RECIPE))
+        self.optimizer = optim_wrapper(model, RECIPE)
 
     def __call__(self) -> None:
         """Forward, loss, backward and optimizer."""
@@ -62,10 +60,24 @@ def step_pair(name: str, cache: Path) -> tuple[Step, Step]:
     images = load(data, "train", PROJECT, cache)
     scale = tier.detectors[name]
     batch = next(iter(train_loader(images, scale.input, RECIPE.augment, BATCH, Draw(0, BATCH))))
-    plain, quantized = (build_detector(name, scale, images.classes, 0) for _ in range(2))
+    plain = build_detector(name, scale, images.classes, 0)
+    _settle(plain, batch)
+    quantized = copy.deepcopy(plain)
     placement = trace_placement(quantized, batch, policy, Bits.parse("4/4"))
     (method,) = build([use.model_dump() for use in TABLE.row("lsq-w4a4").methods])
     apply(quantized, placement, method.make_quantizers(placement))
     method.calibrate(quantized, passes(quantized, [batch]))
     torch.manual_seed(0)
     return Step(plain, batch), Step(quantized, batch)
+
+
+def _settle(model: nn.Module, batch: dict[str, Any]) -> None:
+    """Give every BatchNorm the batch's statistics: in eval mode an untrained detector's activations would vanish."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        next(passes(model.train(), [batch]))()
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum

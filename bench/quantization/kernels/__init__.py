@@ -2,8 +2,8 @@
 
 A path is a module with `forward` and `backward`. It serves float32 tensors without gaps and a step of one element;
 everything else, and every second derivative, takes the eager path (`bench.quantization.reference`), as all does where
-nothing can compile. `QDET_KERNELS=eager` or `with using("eager"):` forces the eager path; `numba` and `triton` make it an
-error that theirs is not there.
+nothing can compile. `QDET_KERNELS=eager` or `with using("eager"):` forces the eager path; `numba` and `triton` make
+it an error that theirs is not there.
 """
 
 import os
@@ -36,10 +36,10 @@ class Kernels(Protocol):
         """The values on the grid: a new tensor of x's shape and layout."""
 
     def backward(
-        self, x: Tensor, step: Tensor, grad: Tensor, qmin: int, qmax: int, rule: Rule, scale: float
+        self, x: Tensor, step: Tensor, grad: Tensor, qmin: int, qmax: int, rule: Rule, scale: float, owned: bool
     ) -> tuple[Tensor, Tensor]:
         """The gradient of x, and `scale` times the sum of grad times the slope (r - v inside, else qmin or qmax), of
-        the step's shape."""
+        the step's shape. An `owned` grad may be overwritten."""
 
 
 @contextmanager
@@ -110,6 +110,8 @@ def _load(path: str) -> Kernels | None:
         return None
     try:
         module: Kernels = import_module(f"bench.quantization.kernels.{path}_path")
-    except (ImportError, OSError, RuntimeError):
+    except (
+        Exception
+    ):  # absent, of another NumPy, or its compiler does not know this processor: each has errors of its own
         return None
     return module

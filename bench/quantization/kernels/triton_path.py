@@ -27,11 +27,11 @@ def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule) -> Tensor
 
 
 def backward(
-    x: Tensor, step: Tensor, grad: Tensor, qmin: int, qmax: int, rule: Rule, scale: float
+    x: Tensor, step: Tensor, grad: Tensor, qmin: int, qmax: int, rule: Rule, scale: float, owned: bool
 ) -> tuple[Tensor, Tensor]:
     """As Kernels has it."""
     grad = alike(grad, x)
-    grad_x, parts = torch.empty_like(x), x.new_empty(_blocks(x))
+    grad_x, parts = grad if owned else torch.empty_like(x), x.new_empty(_blocks(x))
     with torch.cuda.device_of(x):
         _backward[_blocks(x),](
             x, grad, grad_x, parts, step, x.numel(), qmin, qmax, RULE=_RULES[rule], BLOCK=_BLOCK, **_EXACT
@@ -92,10 +92,7 @@ def _backward(
     v = _scaled(x, s, RULE)
     # Within one code beyond the range the rounding is exact and the range test the same.
     r = _round(_clip(v, low - 1, high + 1))
-    if RULE == 0:
-        inside = (v > low) & (v < high)
-    else:
-        inside = (r >= low) & (r <= high)
+    inside = (v > low) & (v < high) if RULE == 0 else (r >= low) & (r <= high)
     if RULE == 1:
         error = (r * s - x) * tl.math.div_rn(tl.full(x.shape, 1.0, tl.float32), s + tl.zeros_like(x))
     else:
