@@ -56,7 +56,7 @@ class QuantConv2d(nn.Conv2d):
         weight = self.pass_weight[0]
         if self.call == len(held.inputs):
             self.pass_weight = ()
-        return conv2d(quantizer(x), weight, bias, *how)
+        return conv2d(quantizer(x), weight, bias, *how)  # type: ignore[arg-type]
 
     def start_pass(self) -> None:
         """The next call is the first of a pass, whatever became of the one before."""

@@ -1,8 +1,8 @@
 """The papers' fake quantization, equation by equation: the eager path, and what the fused ones are tested against.
 
-Each method is a pair: a `forward(x, parameter, ...)`, the value, and a `backward(x, parameter, grad, ...)`, the gradient
-of x and of the parameter, made of differentiable operations, so that a second backward pass sees the same
-straight-through rounding. Shapes as in `bench.quantization.functional`.
+Each method is a pair: `forward`, the value, and `backward`, the gradients of x and of the parameter, made of
+differentiable operations, so that a second backward pass sees the same straight-through rounding.
+Shapes as in `bench.quantization.functional`.
 """
 
 import math

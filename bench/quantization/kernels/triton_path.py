@@ -21,7 +21,7 @@ _EXACT = {"enable_fp_fusion": False}
 def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule) -> Tensor:
     """As Kernels has it."""
     y = torch.empty_like(x)
-    with torch.cuda.device_of(x):
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         _forward[_blocks(x),](x, y, step, x.numel(), qmin, qmax, RULE=_RULES[rule], BLOCK=_BLOCK, **_EXACT)
     return y
 
@@ -32,7 +32,7 @@ def backward(
     """As Kernels has it."""
     grad = alike(grad, x)
     grad_x, parts = grad if owned else torch.empty_like(x), x.new_empty(_blocks(x))
-    with torch.cuda.device_of(x):
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         _backward[_blocks(x),](
             x, grad, grad_x, parts, step, x.numel(), qmin, qmax, RULE=_RULES[rule], BLOCK=_BLOCK, **_EXACT
         )
@@ -44,21 +44,24 @@ def _blocks(x: Tensor) -> int:
     return -(-x.numel() // _BLOCK)
 
 
+# Annotations are strings, since Triton would look for their names among its own.
+
+
 @triton.jit  # type: ignore[untyped-decorator]
-def _clip(v: Any, low: Any, high: Any) -> Any:
+def _clip(v: "Any", low: "Any", high: "Any") -> "Any":
     # Comparisons rather than minimum and maximum, so that NaN passes.
     v = tl.where(v < low, low, v)
     return tl.where(v > high, high, v)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _round(v: Any) -> Any:
+def _round(v: "Any") -> "Any":
     # Half to even, of |v| < 2^22: the sum has no room for a fraction.
     return (v + 12582912.0) - 12582912.0
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _scaled(x: Any, s: Any, RULE: tl.constexpr) -> Any:  # noqa: N803
+def _scaled(x: "Any", s: "Any", RULE: tl.constexpr) -> "Any":  # noqa: N803
     if RULE == 1:
         v = x * tl.math.div_rn(tl.full(x.shape, 1.0, tl.float32), s + tl.zeros_like(x))
     else:
@@ -68,7 +71,7 @@ def _scaled(x: Any, s: Any, RULE: tl.constexpr) -> Any:  # noqa: N803
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(
-    x_at: Any, y_at: Any, s_at: Any, n: Any, qmin: Any, qmax: Any, RULE: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+    x_at: "Any", y_at: "Any", s_at: "Any", n: "Any", qmin: "Any", qmax: "Any", RULE: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
 ) -> None:  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mine = at < n
@@ -80,7 +83,7 @@ def _forward(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _backward(
-    x_at: Any, grad_at: Any, grad_x_at: Any, parts_at: Any, s_at: Any, n: Any, qmin: Any, qmax: Any,
+    x_at: "Any", grad_at: "Any", grad_x_at: "Any", parts_at: "Any", s_at: "Any", n: "Any", qmin: "Any", qmax: "Any",
     RULE: tl.constexpr, BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
