@@ -162,12 +162,15 @@ def main() -> None:
         print(json.dumps(PARTS[sys.argv[1]]()))
         return
     from bench.quantization import kernels
-    from bench.records.environment import environment
+    from bench.records.environment import cores, environment
 
     figures = {name: figure for part in PARTS for name, figure in measured(part).items()}
+    load = os.getloadavg()[1]
     facts = environment(kernels.name("cpu"), 1, 0)
     results = Path(__file__).parents[2] / "results"
-    (results / "kernels.json").write_text(json.dumps({"environment": facts, "figures": figures}, indent=1) + "\n")
+    (results / "kernels.json").write_text(
+        json.dumps({"environment": facts, "load": load, "figures": figures}, indent=1) + "\n"
+    )
     lines = [
         "# What the fused kernels cost", "",
         "`python tests/benchmarks/measure.py`, which says how; 95 % intervals of the median pair.", "",
@@ -180,7 +183,11 @@ def main() -> None:
             f"| {name} | {value:.2f} | {spread} | {relation} {bar} | {'yes' if holds(name, value) else 'no'} |"
         )
     processor = facts["processor"].split("  ")[0][:60]
-    lines += ["", f"{processor}; kernels {facts['kernels']}, torch {facts['packages']['torch']}, one thread."]
+    lines += [
+        "",
+        f"{processor}; kernels {facts['kernels']}, torch {facts['packages']['torch']}, one thread.",
+        f"{cores()} cores, of which {load:.1f} were wanted meanwhile: a busy machine makes every figure worse.",
+    ]
     (results / "kernels.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
