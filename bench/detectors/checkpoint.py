@@ -21,8 +21,11 @@ def save_weights(model: nn.Module, path: Path) -> str:
     return sha256(path)
 
 
-def load_weights(model: nn.Module, path: Path, expected: str) -> None:
+def load_weights(model: nn.Module, path: Path, expected: str, part: str | None = None) -> None:
     """Load the state that `save_weights` wrote, all keys of it.
+
+    With `part`, a submodule's name, only that is loaded, all keys of the model's own: a detector that reads fewer
+    stages of a backbone does not build the others.
 
     Raises BenchError where the file is absent, has another hash, holds more than tensors, or does not fit.
     """
@@ -35,7 +38,12 @@ def load_weights(model: nn.Module, path: Path, expected: str) -> None:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
+        if part is None:
+            model.load_state_dict(state)
+        else:
+            module = model.get_submodule(part)
+            wanted = {name: f"{part}.{name}" for name in module.state_dict()}
+            module.load_state_dict({name: state[full] for name, full in wanted.items() if full in state})
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         raise BenchError(f"{path}: {str(error).splitlines()[0]}") from None
 

@@ -99,7 +99,7 @@ class _Run:
             name, classes = order.protocol["detector"]["name"], self.splits["train"].classes
             self.model = build_detector(name, self.scale, classes, seeds["init"])
             if order.start is not None:
-                load_weights(self.model, order.start.checkpoint, order.start.sha256)
+                load_weights(self.model, order.start.checkpoint, order.start.sha256, order.protocol.get("start_part"))
             else:
                 initialise(self.model, self.scale.init, order.root)
             methods = build(order.protocol["methods"])

@@ -128,6 +128,7 @@ class _Builder:
             "calibration": _dump(spec.calibration) if quantized else None,
             "recipe": recipe,
             "start": start.identity if start else None,
+            **({"start_part": row.start_part} if row.start_part else {}),
             "seeds": {
                 "repetition": repetition,
                 "data": derive_seed("data", self.pin, repetition),
