@@ -72,7 +72,8 @@ class _QuietRunner(Runner):  # type: ignore[misc]
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> Any:
         """As mmengine, which names a GPU even where there is none."""
         if self.distributed and not torch.cuda.is_available():
-            return MMDistributedDataParallel(module=model, broadcast_buffers=False)
+            unused = bool(self.cfg.get("find_unused_parameters"))
+            return MMDistributedDataParallel(module=model, broadcast_buffers=False, find_unused_parameters=unused)
         return super().wrap_model(model_wrapper_cfg, model)
 
 
@@ -110,6 +111,8 @@ def train(
         default_scope="mmdet",
         launcher="none" if here.size == 1 else "pytorch",
         visualizer=dict(type="Visualizer", vis_backends=[]),
+        # A decoder's own call of the box branch lets no gradient through to the step size of what it reads.
+        cfg=dict(find_unused_parameters=hasattr(model, "quantizers")),
     )
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
