@@ -21,8 +21,8 @@ def save_weights(model: nn.Module, path: Path) -> str:
     return sha256(path)
 
 
-def load_weights(model: nn.Module, path: Path, expected: str) -> None:
-    """Load the state that `save_weights` wrote, all keys of it.
+def load_weights(model: nn.Module, path: Path, expected: str, without: str | None = None) -> None:
+    """Load the state that `save_weights` wrote, all keys of it; of the child `without`, where it has one, none.
 
     Raises BenchError where the file is absent, has another hash, holds more than tensors, or does not fit.
     """
@@ -35,7 +35,7 @@ def load_weights(model: nn.Module, path: Path, expected: str) -> None:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
+        model.load_state_dict({k: v for k, v in state.items() if without is None or k.split(".")[0] != without})
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         raise BenchError(f"{path}: {str(error).splitlines()[0]}") from None
 

@@ -12,6 +12,8 @@ from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.engine.quantize import trace_placement
 from bench.errors import BenchError
+from bench.methods.protocol import build as build_methods
+from bench.methods.protocol import having
 from bench.plan.jobs import Job
 from bench.quantization.placement import Placement
 from bench.spec.bits import Bits
@@ -33,10 +35,14 @@ def placement_of(job: Job, root: Path) -> Placement:
 
 
 def build(job: Job, root: Path) -> tuple[nn.Module, DetectorScale]:
-    """The job's detector with the classes of its data, its weights arbitrary."""
+    """The job's detector with the classes of its data, as its methods adapt it, its weights arbitrary."""
     scale = DetectorScale.model_validate_json(json.dumps(job.protocol["detector"]["scale"]))
     names = tuple(f"class{k}" for k in range(_class_count(job, root)))
-    return build_detector(job.protocol["detector"]["name"], scale, names, 0), scale
+    model = build_detector(job.protocol["detector"]["name"], scale, names, 0)
+    for of in (*job.lineage, job):
+        for adapt in having(build_methods(of.protocol["methods"]), "adapt_model"):
+            adapt(model)
+    return model, scale
 
 
 def _class_count(job: Job, root: Path) -> int:

@@ -41,7 +41,7 @@ class _Schedule(LRSchedulerMixin, _ParamScheduler):  # type: ignore[misc]
 
 
 class _Watch(Hook):  # type: ignore[misc]
-    """Keeps BatchNorm as the recipe says, reports progress, fails where a loss is not finite."""
+    """Keeps the backbone's BatchNorm as the recipe says, reports progress, fails where a loss is not finite."""
 
     def __init__(self, recipe: Recipe, total: int, progress: Progress) -> None:
         self.frozen_norm = recipe.batch_norm == "frozen"
@@ -50,8 +50,9 @@ class _Watch(Hook):  # type: ignore[misc]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if self.frozen_norm:
-            for module in runner.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for name, module in runner.model.named_modules():
+                # Under DDP the detector is a child `module`.
+                if "backbone" in name.split(".")[:2] and isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

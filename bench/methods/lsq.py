@@ -22,7 +22,7 @@ class LSQ:
     version = 1
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.options = LsqOptions.model_validate_json(json.dumps(options))
+        self.options: LsqOptions = LsqOptions.model_validate_json(json.dumps(options))
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """An LSQ quantizer for each weight and each distinct input tensor."""

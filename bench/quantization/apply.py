@@ -15,9 +15,12 @@ from bench.quantization.tree import replace
 Quantizers = dict[str, Quantizer]
 """By the site's name."""
 
+STATE = "quantizers"
+"""The child of a quantized model that holds its quantizers: their state's keys begin so."""
+
 
 def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> None:
-    """Replace every quantized layer of `model` in place; the quantizers become its child `quantizers`."""
+    """Replace every quantized layer of `model` in place; the quantizers become its child STATE."""
     inputs: dict[str, dict[int, Quantizer]] = {}
     for activation in placement.activations:
         for module, call in activation.readers:
@@ -29,7 +32,7 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
         layer = model.get_submodule(site.module)
         layers[layer] = _quantized(layer, held)
     replace(model, layers)
-    model.quantizers = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
+    model.add_module(STATE, nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()}))
     model.register_forward_pre_hook(_start_pass)
 
 

@@ -55,6 +55,17 @@ class LsqOptions(Spec):
     activations: Observer
 
 
+class MultiLevelOptions(Spec):
+    """Multi-level BN in the head (AQD 2007.06919), as the full-precision start of AQD has it."""
+
+    sync: bool
+    """Statistics over all processes (Sync-BN; GPUs only), as HQOD says, or of each one alone, as its code has it."""
+
+
+class AqdOptions(LsqOptions, MultiLevelOptions):
+    """AQD as HQOD has it: multi-level BN in the head, LSQ's quantizers."""
+
+
 class TqtOptions(Spec):
     """TQT with trained thresholds (1903.08066); the observers' ranges are the initial thresholds."""
 
@@ -87,6 +98,8 @@ class Builtin(NamedTuple):
 
 BUILTIN = {
     "lsq": Builtin("bench.methods.lsq:LSQ", LsqOptions),
+    "multi_level_bn": Builtin("bench.methods.aqd:MultiLevelBN", MultiLevelOptions),
+    "aqd": Builtin("bench.methods.aqd:AQD", AqdOptions),
     "tqt": Builtin("bench.methods.tqt:TQT", TqtOptions),
     "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
     "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
