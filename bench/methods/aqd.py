@@ -78,10 +78,11 @@ def add_level_norms(model: nn.Module, sync: bool) -> None:
         conv.with_norm, conv.norm_name, conv.with_bias = True, "bn", False
         conv.conv.register_parameter("bias", None)
         conv.bn = LevelNorm(conv.conv.out_channels, head.prior_generator.num_levels, sync)
-    head.register_forward_pre_hook(_from_the_first_level)
+    # A pass that broke off must not shift the levels of the next one.
+    model.register_forward_pre_hook(_from_the_first_level)
 
 
-def _from_the_first_level(head: nn.Module, _: Any) -> None:
-    for module in head.modules():
+def _from_the_first_level(model: nn.Module, _: Any) -> None:
+    for module in model.modules():
         if isinstance(module, LevelNorm):
             module.call = 0
