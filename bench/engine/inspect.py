@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.methods.protocol import build as build_methods
 from bench.methods.protocol import having
 from bench.plan.jobs import Job
+from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.spec.bits import Bits
 from bench.spec.data import DataSpec
@@ -32,6 +33,12 @@ def placement_of(job: Job, root: Path) -> Placement:
     policy = Policy.model_validate_json(json.dumps(job.protocol["policy"]))
     model, scale = build(job, root)
     return trace_placement(model, empty_batch(*scale.input.size), policy, Bits.parse(job.protocol["bits"]))
+
+
+def quantizers_of(job: Job, placement: Placement) -> Quantizers:
+    """The quantizers that the job's method makes for a placement, not calibrated."""
+    quantizers: Quantizers = having(build_methods(job.protocol["methods"]), "make_quantizers")[0](placement)
+    return quantizers
 
 
 def build(job: Job, root: Path) -> tuple[nn.Module, DetectorScale]:

@@ -13,6 +13,7 @@ from torch import nn
 from bench.quantization.apply import Quantizers, calibrate
 from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.placement import Placement
+from bench.quantization.quantizer import step_shape
 from bench.spec.methods import LsqOptions
 
 
@@ -28,8 +29,16 @@ class LSQ:
         """An LSQ quantizer for each weight and each distinct input tensor."""
         o = self.options
         weights = {
-            site.name: LsqQuantizer(site.bits, site.signed, o.weights, o.range_test, o.grad_scale, batched=False)
-            for site in placement.weights
+            s.name: LsqQuantizer(
+                s.bits,
+                s.signed,
+                o.weights,
+                o.range_test,
+                o.grad_scale,
+                batched=False,
+                shape=step_shape(s.shape, o.granularity),
+            )
+            for s in placement.weights
         }
         activations = {
             site.name: LsqQuantizer(site.bits, site.signed, o.activations, o.range_test, o.grad_scale, batched=True)

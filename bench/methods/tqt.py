@@ -14,6 +14,7 @@ from torch import nn
 
 from bench.quantization.apply import Quantizers, calibrate
 from bench.quantization.placement import Placement
+from bench.quantization.quantizer import step_shape
 from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
 from bench.spec.methods import TqtFixedOptions, TqtOptions
 
@@ -29,7 +30,10 @@ class TQT:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A TQT quantizer for each weight and each distinct input tensor."""
         o = self.options
-        weights = {s.name: TqtQuantizer(s.bits, s.signed, o.weights) for s in placement.weights}
+        weights = {
+            s.name: TqtQuantizer(s.bits, s.signed, o.weights, step_shape(s.shape, o.granularity))
+            for s in placement.weights
+        }
         activations = {s.name: TqtQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
         return {**weights, **activations}
 

@@ -44,15 +44,21 @@ class Observer(Spec):
         return self
 
 
+Granularity = Literal["tensor", "channel"]
+"""Of weights: one step size for all of a tensor, or one per output channel; None means `tensor`."""
+
+
 class LsqOptions(Spec):
     """LSQ (1902.08153)."""
 
     range_test: Literal["paper", "mqbench"]
     """Whether x / s is tested before (`paper`) or after rounding (`mqbench`, so HQOD)."""
     grad_scale: Literal["batch", "feature", "none"]
-    """N of g = 1 / sqrt(N * QP) for activations: with the batch dimension (MQBench) or without (paper)."""
+    """N of g = 1 / sqrt(N * QP) for activations: with the batch dimension (MQBench) or without (paper). For weights N
+    counts those that share the step."""
     weights: Observer
     activations: Observer
+    granularity: Granularity | None = None
 
 
 class MultiLevelOptions(Spec):
@@ -71,6 +77,7 @@ class TqtOptions(Spec):
 
     weights: Observer
     activations: Observer
+    granularity: Granularity | None = None
 
 
 class TqtFixedOptions(Spec):
@@ -87,6 +94,7 @@ class UniformOptions(Spec):
 
     weights: Observer
     activations: Observer
+    granularity: Granularity | None = None
 
 
 class Builtin(NamedTuple):
