@@ -132,7 +132,10 @@ class _Run:
         """Write the checkpoint, where there was training, and the record."""
         order, placed, clock = self.order, self.placed, self.clock
         checkpoint = save_weights(self.model, self.folder.checkpoint) if self.recipe is not None else None
-        facts = environment("eager", order.threads, 0, world().size, device())
+        extras = (
+            ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
+        )
+        facts = environment("eager", order.threads, 0, world().size, device(), extras)
         head, dirty = commit(order.root)
         record = Record(
             identity=order.identity,

@@ -12,6 +12,7 @@ from torch import nn
 
 from bench.quantization.apply import Quantizers, calibrate
 from bench.quantization.lsq import LsqQuantizer
+from bench.quantization.mqbench import lsq_quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
 from bench.spec.methods import LsqOptions
@@ -28,6 +29,8 @@ class LSQ:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """An LSQ quantizer for each weight and each distinct input tensor."""
         o = self.options
+        if o.backend == "mqbench":
+            return lsq_quantizers(placement, o)
         weights = {
             s.name: LsqQuantizer(
                 s.bits,

@@ -48,6 +48,12 @@ Granularity = Literal["tensor", "channel"]
 """Of weights: one step size for all of a tensor, or one per output channel; None means `tensor`."""
 
 
+Backend = Literal["mqbench"]
+"""Whose quantizers compute; None means this project's. `mqbench`: MQBench's own classes (ModelTC/MQBench 00f477d, extra
+`qdet-bench[mqbench]`). On a GPU each of their calls waits for the device, and its TQT trains no threshold."""
+MQBENCH_OBSERVERS = ("minmax", "ema_minmax", "mse", "ema_mse", "lsq")
+
+
 class LsqOptions(Spec):
     """LSQ (1902.08153)."""
 
@@ -59,6 +65,19 @@ class LsqOptions(Spec):
     weights: Observer
     activations: Observer
     granularity: Granularity | None = None
+    backend: Backend | None = None
+
+    @model_validator(mode="after")
+    def _fits_backend(self) -> "LsqOptions":
+        if self.backend == "mqbench":
+            for name in ("weights", "activations"):
+                if (kind := getattr(self, name).kind) not in MQBENCH_OBSERVERS:
+                    raise ValueError(f"backend mqbench has no observer {kind} of `{name}`")
+            if (self.range_test, self.granularity) not in (("mqbench", None), ("mqbench", "tensor")):
+                raise ValueError("backend mqbench needs `range_test: mqbench` and one step size for a tensor")
+            if self.grad_scale == "feature":
+                raise ValueError("backend mqbench has `grad_scale` batch and none, not feature")
+        return self
 
 
 class MultiLevelOptions(Spec):
@@ -87,6 +106,17 @@ class TqtFixedOptions(Spec):
     activations: Observer
     image: Observer
     """Of the model's own input, for which HQOD tries a single exponent."""
+    backend: Backend | None = None
+
+    @model_validator(mode="after")
+    def _fits_backend(self) -> "TqtFixedOptions":
+        fixed = {"weights": ("weight", 5), "activations": ("activation", 5), "image": ("activation", 1)}
+        for name, (rounding, exponents) in fixed.items() if self.backend == "mqbench" else ():
+            found = getattr(self, name)
+            if (found.kind, found.rounding, found.exponents) != ("pot_mode", rounding, exponents):
+                form = f"{{kind: pot_mode, rounding: {rounding}, exponents: {exponents}}}"
+                raise ValueError(f"backend mqbench needs `{name}: {form}`")
+        return self
 
 
 class UniformOptions(Spec):
