@@ -1,6 +1,7 @@
 """AQD: one BatchNorm per level in the head; rows that start from adapted and from quantized ones."""
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,20 @@ def test_of_a_quantized_start_the_weights_are_taken_and_the_quantizers_made_anew
     assert all(torch.equal(step, direct.quantizers[n].step) for n, step in steps.items())
     assert any(not torch.equal(step, first.quantizers[n].step) for n, step in steps.items())
     assert {q.bits for q in second.quantizers.values()} == {2, 8}
+
+
+def test_a_row_that_takes_a_backbone_inherits_no_adaptation_of_the_head(tmp_path: Path) -> None:
+    origin = adapted()
+    digest = save_weights(origin, tmp_path / "fp.pth")
+    model = detector("atss-r50", seed=1)
+    load_start(model, Start(checkpoint=tmp_path / "fp.pth", sha256=digest), "backbone")
+    mine, theirs = model.backbone.state_dict(), origin.backbone.state_dict()
+    assert mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
+    assert not level_norms(model)
+    row = TABLE.row("aqd-w4a4").model_copy(update={"start_part": "backbone"})
+    job = next(job for job in plan(load_suite(SUITE, PROJECT), "smoke") if job.row.id == "aqd-w4a4")
+    assert [earlier.row.id for earlier in job.lineage] == ["syncbn-fp"]
+    assert dataclasses.replace(job, row=row).lineage == ()
 
 
 def suite_of_a_chain() -> dict[str, Any]:

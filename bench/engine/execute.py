@@ -100,7 +100,7 @@ class _Run:
             name, classes = order.protocol["detector"]["name"], self.splits["train"].classes
             self.model = build_detector(name, self.scale, classes, seeds["init"])
             if order.start is not None:
-                load_start(self.model, order.start)
+                load_start(self.model, order.start, order.protocol.get("start_part"))
             else:
                 initialise(self.model, self.scale.init, order.root)
             methods = build(order.protocol["methods"])

@@ -9,8 +9,8 @@ from bench.quantization.apply import STATE
 from bench.quantization.attention import explicit_attention
 
 
-def load_start(model: nn.Module, start: Start) -> None:
-    """Adapt `model` as the rows before it did, and load the weights.
+def load_start(model: nn.Module, start: Start, part: str | None = None) -> None:
+    """Adapt `model` as the rows before it did, and load the weights; with `part` a submodule's alone.
 
     Where the checkpoint has quantizers, its weights are taken and its quantizers are not: a step size is worth nothing
     at other bits, so this row's own are calibrated anew, on the weights as they were trained.
@@ -20,4 +20,4 @@ def load_start(model: nn.Module, start: Start) -> None:
         adapt(model)
     if start.attention:
         explicit_attention(model)
-    load_weights(model, start.checkpoint, start.sha256, without=STATE)
+    load_weights(model, start.checkpoint, start.sha256, part, without=STATE)
