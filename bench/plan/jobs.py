@@ -47,6 +47,11 @@ class Job:
         """As messages call it: `hqod/table1 lsq-4 mini seed 0`."""
         return f"{self.suite} {self.row.id} {self.tier} seed {self.repetition}"
 
+    @property
+    def lineage(self) -> "tuple[Job, ...]":
+        """The jobs whose models it inherits whole, one from the other, the first one first."""
+        return () if self.start is None or self.row.start_part else (*self.start.lineage, self.start)
+
 
 def plan(located: Located, tier: Tier, rows: tuple[str, ...] = (), seeds: int | None = None) -> list[Job]:
     """The jobs of a suite at a tier, each after the one it starts from.
