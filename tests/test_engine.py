@@ -65,7 +65,7 @@ def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
     assert len(record.calibration_images) == 8
     assert record.placement is not None and len(record.placement_sites) == 38 + 69
     assert set(record.cost.phases) == {"data", "build", "calibrate", "train", "predict", "score"}
-    assert all(phase.peak_mib > 100 for phase in record.cost.phases.values())
+    assert all(phase.peak_mib > 100 and phase.cpu_s is not None for phase in record.cost.phases.values())
     assert set(record.per_category) == {c for c in record.per_category if "-" in c} and len(record.per_category) == 20
 
 

@@ -54,10 +54,14 @@ class _Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         yield
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.phases[name] = Phase(wall_s=round(time.perf_counter() - begin, 3), peak_mib=round(peak, 1))
+        self.phases[name] = Phase(
+            wall_s=round(time.perf_counter() - begin, 3),
+            cpu_s=round(time.process_time() - busy, 3),
+            peak_mib=round(peak, 1),
+        )
 
 
 def execute(order: Order, folder: JobFolder, report: Report) -> None:
