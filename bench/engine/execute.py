@@ -33,6 +33,7 @@ from bench.evaluation.predictions import Predictions
 from bench.evaluation.score import score
 from bench.evaluation.scores import Scores
 from bench.methods.protocol import build, having
+from bench.quantization import kernels
 from bench.records.environment import environment, environment_key
 from bench.records.files import write_json
 from bench.records.provenance import commit, source_hash
@@ -139,7 +140,8 @@ class _Run:
         extras = (
             ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
         )
-        facts = environment("eager", order.threads, 0, world().size, device(), extras)
+        path = kernels.name("cuda" if torch.cuda.is_available() else "cpu") if placed else "eager"
+        facts = environment(path, order.threads, 0, world().size, device(), extras)
         head, dirty = commit(order.root)
         record = Record(
             identity=order.identity,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import build_optim_wrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
@@ -103,7 +104,7 @@ def train(
         work_dir=str(folder),
         train_dataloader=loader(snapshots.done),
         train_cfg=dict(by_epoch=False, max_iters=lengths.total - snapshots.done),
-        optim_wrapper=_optim_wrapper(recipe),
+        optim_wrapper=_optimizer(recipe),
         default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
         custom_hooks=[watch, snapshots],
         randomness=dict(seed=seed, deterministic=True),
@@ -115,7 +116,7 @@ def train(
         # A decoder's own call of the box branch lets no gradient through to the step size of what it reads.
         cfg=dict(find_unused_parameters=hasattr(model, "quantizers")),
     )
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
     with _regularised(model, regularisers):
         runner.train()
@@ -145,9 +146,26 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[
         del patched.loss
 
 
-def _optim_wrapper(recipe: Recipe) -> dict[str, Any]:
+def optim_wrapper(model: nn.Module, recipe: Recipe) -> Any:
+    """mmengine's optimizer of the recipe over the model's parameters.
+
+    Neighbours of equal settings are one group and are stepped together, which changes no bit: mmengine gives every
+    parameter a group of its own, and step sizes are many. Only neighbours, since clipping sums norms in their order.
+    """
+    wrapper = build_optim_wrapper(model, _optimizer(recipe))
+    groups: list[dict[str, Any]] = []
+    for group in wrapper.optimizer.param_groups:
+        if groups and all(groups[-1][key] == group[key] for key in group if key != "params"):
+            groups[-1]["params"] += group["params"]
+        else:
+            groups.append(group)
+    wrapper.optimizer.param_groups[:] = groups
+    return wrapper
+
+
+def _optimizer(recipe: Recipe) -> dict[str, Any]:
     o = recipe.optimizer
-    optimizer: dict[str, Any] = dict(type=OPTIMIZERS[o.kind], lr=o.lr, weight_decay=o.weight_decay)
+    optimizer: dict[str, Any] = dict(type=OPTIMIZERS[o.kind], lr=o.lr, weight_decay=o.weight_decay, foreach=True)
     if o.kind == "sgd":
         optimizer |= dict(momentum=o.momentum or 0.0, nesterov=o.nesterov)
     elif o.betas is not None:

@@ -33,7 +33,7 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
         layers[layer] = _quantized(layer, held)
     replace(model, layers)
     model.add_module(STATE, nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()}))
-    model.register_forward_pre_hook(_start_pass)
+    model.register_forward_pre_hook(_PassStart(quantized_layers(model).values()))
 
 
 def quantized_layers(model: nn.Module) -> dict[str, QuantConv2d | QuantLinear]:
@@ -51,9 +51,15 @@ def _quantized(layer: nn.Module, held: Held) -> nn.Module:
     raise TypeError(f"a {kind} is neither a plain convolution nor a plain linear layer")
 
 
-def _start_pass(model: nn.Module, _: Any) -> None:
-    for layer in quantized_layers(model).values():
-        layer.call, layer.pass_weight = 0, ()
+class _PassStart:
+    """A hook that knows the layers, since finding them takes a hundredth of a step; a copy knows those of its model."""
+
+    def __init__(self, layers: Iterable[QuantConv2d | QuantLinear]) -> None:
+        self.layers = list(layers)
+
+    def __call__(self, model: nn.Module, _: Any) -> None:
+        for layer in self.layers:
+            layer.start_pass()
 
 
 @torch.no_grad()

@@ -1,18 +1,23 @@
-"""Fake quantization as differentiable functions: the reference path, written as the papers' equations.
+"""Fake quantization as differentiable functions.
 
 All are symmetric: a tensor `x` of any shape and a positive `step` that broadcasts against it give
-`clip(round(x / step), qmin, qmax) * step`. The gradients are the papers' to the last bit, and are made of
-differentiable operations, so that a second backward pass sees the same straight-through rounding.
-In all of them infinite entries saturate with finite gradients, and NaN stays NaN.
+`clip(round(x / step), qmin, qmax) * step`. In all of them infinite entries saturate with finite gradients, and NaN
+stays NaN. The equations stand in `reference`; `kernels` says when a fused path computes them. Second derivatives exist
+and are those of the equations with straight-through rounding.
 """
 
-import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-RangeTest = Literal["paper", "mqbench"]
+from bench.quantization.grid import Grid
+from bench.quantization.kernels import choose
+from bench.quantization.reference import RangeTest, tqt_step, where
+
+__all__ = ["RangeTest", "Rounding", "fake_quantize", "lsq", "mqbench_codes", "snap", "tqt", "tqt_fixed", "tqt_step",
+           "uniform"]  # fmt: skip
+
 Rounding = Literal["weight", "activation"]
 """MQBench's two rules for ties (00f477d): `weight` to even; `activation` to even above zero, toward zero below."""
 
@@ -32,8 +37,7 @@ def lsq(x: Tensor, step: Tensor, qmin: int, qmax: int, grad_scale: float = 1.0, 
     Returns:
         Tensor of x's shape. Infinite entries saturate with finite gradients; NaN stays NaN.
     """
-    y: Tensor = _Lsq.apply(x, step, qmin, qmax, grad_scale, variant)  # type: ignore[no-untyped-call]
-    return y
+    return fake_quantize(x, step, Grid("lsq-paper" if variant == "paper" else "lsq-mqbench", qmin, qmax, grad_scale))
 
 
 def tqt(x: Tensor, log2_threshold: Tensor, qmin: int, qmax: int) -> Tensor:
@@ -52,14 +56,7 @@ def tqt(x: Tensor, log2_threshold: Tensor, qmin: int, qmax: int) -> Tensor:
     Returns:
         Tensor of x's shape.
     """
-    y: Tensor = _Tqt.apply(x, log2_threshold, qmin, qmax)  # type: ignore[no-untyped-call]
-    return y
-
-
-def tqt_step(log2_threshold: Tensor, qmax: int) -> Tensor:
-    """TQT's step 2^ceil(log2 t) / (qmax + 1), of log2_threshold's shape; its gradient passes the ceil."""
-    power: Tensor = _PowerAbove.apply(log2_threshold)  # type: ignore[no-untyped-call]
-    return power / (qmax + 1)
+    return fake_quantize(x, log2_threshold, Grid("tqt", qmin, qmax))
 
 
 def tqt_fixed(x: Tensor, scale: Tensor, qmin: int, qmax: int, rounding: Rounding = "weight") -> Tensor:
@@ -111,129 +108,28 @@ def uniform(x: Tensor, step: Tensor, qmin: int, qmax: int) -> Tensor:
     Returns:
         Tensor of x's shape.
     """
-    y: Tensor = _Uniform.apply(x, step, qmin, qmax)  # type: ignore[no-untyped-call]
+    return fake_quantize(x, step, Grid("uniform", qmin, qmax))
+
+
+def fake_quantize(x: Tensor, parameter: Tensor, grid: Grid) -> Tensor:
+    """`x` on a grid, of x's shape; `parameter` is the step, TQT's is log2 t. Only x and the parameter are kept."""
+    y: Tensor = _FakeQuantize.apply(x, parameter, grid)  # type: ignore[no-untyped-call]
     return y
 
 
-class _Codes(NamedTuple):
-    inside: Tensor
-    """Whether the entry passes the range test."""
-    scaled: Tensor
-    """x / s; 0 where the entry is outside, so that no infinity enters a product."""
-    outside: Tensor
-    """The code of the entries outside, 0 of the others."""
-
-
-def _codes(x: Tensor, s: Tensor, qmin: int, qmax: int, variant: RangeTest) -> _Codes:
-    v = x / s if variant == "paper" else x * (1 / s)
-    with torch.no_grad():
-        tested = v if variant == "paper" else torch.round(v)
-        inside = (v > qmin) & (v < qmax) if variant == "paper" else (tested >= qmin) & (tested <= qmax)
-        outside = torch.where(inside, torch.zeros_like(v), v.clamp(qmin, qmax))
-    return _Codes(inside, torch.where(inside, v, torch.zeros_like(v)), outside)
-
-
-class _Lsq(torch.autograd.Function):
+class _FakeQuantize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, qmin: int, qmax: int, g: float, variant: RangeTest) -> Tensor:
-        ctx.save_for_backward(x, s)
-        ctx.declared = (qmin, qmax, g, variant)
-        codes = _codes(x, s, qmin, qmax, variant)
-        return (torch.round(codes.scaled) + codes.outside) * s
+    def forward(ctx: Any, x: Tensor, parameter: Tensor, grid: Grid) -> Tensor:
+        ctx.save_for_backward(x, parameter)
+        ctx.grid, ctx.kernels = grid, choose(x, parameter)
+        return grid.forward(x, parameter, ctx.kernels)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
-        (grad,) = grads
-        x, s = ctx.saved_tensors
-        qmin, qmax, g, variant = ctx.declared
-        codes = _codes(x, s, qmin, qmax, variant)
-        rounded = _round_ste(codes.scaled)
-        if variant == "paper":
-            error = rounded - codes.scaled
-        else:
-            within = torch.where(codes.inside, x, torch.zeros_like(x))
-            error = (rounded * s - within) * (1 / s)
-        grad_x = torch.where(codes.inside, grad, torch.zeros_like(grad))
-        grad_s = (grad * torch.where(codes.inside, error, codes.outside)).sum_to_size(s.shape) * g
-        return grad_x, grad_s, None, None, None, None
-
-
-def _round_ste(v: Tensor) -> Tensor:
-    rounded: Tensor = _RoundSte.apply(v)  # type: ignore[no-untyped-call]
-    return rounded
-
-
-class _RoundSte(torch.autograd.Function):
-    """Round half to even; the gradient passes as if nothing were rounded (straight-through)."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor) -> Tensor:
-        return torch.round(v)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
-
-
-def _rounds_into(v: Tensor, qmin: int, qmax: int) -> Tensor:
-    """Whether the rounded entry is one of the codes; false for NaN."""
-    rounded = torch.round(v)
-    return (rounded >= qmin) & (rounded <= qmax)
-
-
-def _where(mask: Tensor, x: Tensor) -> Tensor:
-    """`x` where `mask` holds, else 0: a product with the mask would turn infinities into NaN."""
-    return torch.where(mask, x, torch.zeros_like(x))
-
-
-class _Tqt(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, log2_threshold: Tensor, qmin: int, qmax: int) -> Tensor:
-        ctx.save_for_backward(x, log2_threshold)
-        ctx.declared = (qmin, qmax)
-        s = tqt_step(log2_threshold, qmax)
-        return torch.round(x / s).clamp_(qmin, qmax) * s
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (grad,) = grads
-        x, log2_threshold = ctx.saved_tensors
-        qmin, qmax = ctx.declared
-        s = tqt_step(log2_threshold, qmax)
-        with torch.no_grad():
-            v = x / s
-            inside = _rounds_into(v, qmin, qmax)
-            outside = _where(~inside, v.clamp(qmin, qmax))
-        scaled = _where(inside, x) / s
-        slope = s * math.log(2) * (_round_ste(scaled) - scaled + outside)
-        return _where(inside, grad), (grad * slope).sum_to_size(log2_threshold.shape), None, None
-
-
-class _PowerAbove(torch.autograd.Function):
-    """2^ceil(v); the gradient is that of 2^v at ceil(v) (ceil straight-through)."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor) -> Tensor:
-        ctx.save_for_backward(v)
-        return torch.exp2(torch.ceil(v))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        power: Tensor = _PowerAbove.apply(*ctx.saved_tensors)  # type: ignore[no-untyped-call]
-        return grads[0] * power * math.log(2)
-
-
-class _Uniform(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, qmin: int, qmax: int) -> Tensor:
-        v = x / s
-        ctx.save_for_backward(_rounds_into(v, qmin, qmax))
-        return torch.round(v).clamp_(qmin, qmax) * s
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        (inside,) = ctx.saved_tensors
-        return _where(inside, grads[0]), None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, parameter = ctx.saved_tensors
+        # A derivative that is to be derived once more needs differentiable operations.
+        kernels = None if torch.is_grad_enabled() else ctx.kernels
+        return *ctx.grid.backward(x, parameter, grads[0], kernels), None
 
 
 class _TqtFixed(torch.autograd.Function):
@@ -247,7 +143,7 @@ class _TqtFixed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         (inside,) = ctx.saved_tensors
-        return _where(inside, grads[0]), None, None, None, None
+        return where(inside, grads[0]), None, None, None, None
 
 
 def _negative_ties_up(v: Tensor) -> Tensor:

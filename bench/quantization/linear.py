@@ -28,3 +28,7 @@ class QuantLinear(nn.Linear):
         if self.call == len(self.held.inputs):
             self.pass_weight = ()
         return linear(x, weight, self.bias)
+
+    def start_pass(self) -> None:
+        """The next call is the first of a pass, whatever became of the one before."""
+        self.call, self.pass_weight = 0, ()

@@ -3,9 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from bench.quantization.functional import RangeTest, lsq
+from bench.quantization.grid import Grid, Scheme
 from bench.quantization.quantizer import Quantizer
+from bench.quantization.reference import RangeTest
 from bench.spec.methods import Observer
+
+SMALLEST = torch.finfo(torch.float32).eps
+"""Of a step."""
 
 
 class LsqQuantizer(Quantizer):
@@ -23,17 +27,18 @@ class LsqQuantizer(Quantizer):
     ) -> None:
         super().__init__(bits, signed, observer, shape)
         self.step = nn.Parameter(torch.ones(shape))
-        self.range_test = range_test
+        self.rule: Scheme = "lsq-paper" if range_test == "paper" else "lsq-mqbench"
         self.grad_scale = grad_scale
         self.batched = batched
         """Whether the first dimension is the batch (activations)."""
 
-    def quantize(self, x: Tensor) -> Tensor:
-        """Tensor of x's shape, its entries multiples of the step."""
+    def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
+        """The step, made positive, and LSQ's grid with the gradient scale of x's size."""
         # A step that training drove through zero would turn every code into NaN or swap signs. Through `data`, since
         # a shared quantizer runs several times in one pass, and after its first time this changes nothing.
-        self.step.data.abs_().clamp_(min=torch.finfo(self.step.dtype).eps)
-        return lsq(x, self.step, self.qmin, self.qmax, self._gradient_scale(x), self.range_test)
+        step = self.step
+        step.data.abs_().clamp_min_(SMALLEST)
+        return step, Grid(self.rule, self.qmin, self.qmax, self._gradient_scale(x))
 
     @torch.no_grad()
     def initialise(self) -> None:

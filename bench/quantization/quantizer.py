@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from bench.quantization.functional import fake_quantize
+from bench.quantization.grid import Grid
 from bench.quantization.observers import ChannelObserver, StepObserver
 from bench.spec.methods import Granularity, Observer
 
@@ -42,8 +44,18 @@ class Quantizer(nn.Module):
         return self.quantize(x) if self.mode == "quantize" else x
 
     def quantize(self, x: Tensor) -> Tensor:
-        """The method's fake quantization of `x`."""
+        """The method's fake quantization of `x`: on its `grid`, or any differentiable code of a subclass."""
+        return fake_quantize(x, *self.grid(x))
+
+    def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
+        """The parameter that is trained and the grid that `x` is put on; only `quantize` asks for them."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it quantizes")
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether a call does nothing but put its tensor on `grid`, so that it can be repeated in a backward pass."""
+        plain = type(self).forward is Quantizer.forward and type(self).quantize is Quantizer.quantize
+        return plain and self.mode == "quantize" and not (self._forward_hooks or self._forward_pre_hooks)
 
     def initialise(self) -> None:
         """Set what holds the step size from what was observed."""

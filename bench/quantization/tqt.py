@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from bench.quantization.functional import Rounding, tqt, tqt_fixed, tqt_step
+from bench.quantization.functional import Rounding, tqt_fixed, tqt_step
+from bench.quantization.grid import Grid
 from bench.quantization.quantizer import Quantizer
 from bench.spec.methods import Observer
 
@@ -22,9 +23,9 @@ class TqtQuantizer(Quantizer):
         """The step size in use, of `shape`."""
         return tqt_step(self.log2_threshold, self.qmax)
 
-    def quantize(self, x: Tensor) -> Tensor:
-        """Tensor of x's shape, its entries multiples of the step."""
-        return tqt(x, self.log2_threshold, self.qmin, self.qmax)
+    def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
+        """The threshold's logarithm, and TQT's grid."""
+        return self.log2_threshold, Grid("tqt", self.qmin, self.qmax)
 
     @torch.no_grad()
     def initialise(self) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.quantization.functional import uniform
+from bench.quantization.grid import Grid
 from bench.quantization.quantizer import Quantizer
 from bench.spec.methods import Observer
 
@@ -17,9 +17,9 @@ class UniformQuantizer(Quantizer):
         super().__init__(bits, signed, observer, shape)
         self.register_buffer("step", torch.ones(shape))
 
-    def quantize(self, x: Tensor) -> Tensor:
-        """Tensor of x's shape, its entries multiples of the step."""
-        return uniform(x, self.step, self.qmin, self.qmax)
+    def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
+        """The step, and the grid of uniform quantization."""
+        return self.step, Grid("uniform", self.qmin, self.qmax)
 
     @torch.no_grad()
     def initialise(self) -> None:

@@ -1,0 +1,83 @@
+"""One training step of a suite's detector at tier `mini`, with and without quantizers, everything else equal."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from conftest import PROJECT
+from torch import nn
+
+from bench.data.load import load
+from bench.detectors.build import build_detector
+from bench.detectors.pipeline import Draw, train_loader
+from bench.engine.quantize import passes, trace_placement
+from bench.engine.training import optim_wrapper
+from bench.methods.protocol import build
+from bench.quantization.apply import apply
+from bench.spec.bits import Bits
+from bench.spec.load import load_suite
+from bench.spec.placement import Policy
+
+BATCH = 16
+TABLE = load_suite("hqod/table1", PROJECT).suite
+_RECIPE = TABLE.tiers["mini"].recipes["qat-w4a4"]
+RECIPE = _RECIPE.model_copy(update={"optimizer": _RECIPE.optimizer.model_copy(update={"lr": 1e-6})})
+"""Table I's, but that the one batch is seen so often that its learning rate would overfit it, and YOLOX diverge."""
+RETINANET = TABLE.policies["hqod"]
+YOLOX = RETINANET.model_copy(
+    update={
+        "first": ("backbone.stem.conv.conv",),
+        "last": ("bbox_head.multi_level_conv_cls.*", "bbox_head.multi_level_conv_reg.*",
+                 "bbox_head.multi_level_conv_obj.*"),
+    }
+)  # fmt: skip
+"""HQOD's policy for it: the first layer and the three branches' last ones at 8 bits."""
+
+DETECTORS: dict[str, tuple[str, Policy]] = {
+    "retinanet-r18": ("hqod/table1", RETINANET),
+    "yolox-nano": ("detectors/shapes_voc", YOLOX),
+}
+
+
+class Step:
+    """A model with its optimizer and one batch; a call trains one step."""
+
+    def __init__(self, model: nn.Module, batch: dict[str, Any]) -> None:
+        self.model, self.batch = model.train(), batch
+        self.optimizer = optim_wrapper(model, RECIPE)
+
+    def __call__(self) -> None:
+        """Forward, loss, backward and optimizer."""
+        self.model.train_step(copy.copy(self.batch), self.optimizer)  # type: ignore[operator]
+
+
+def step_pair(name: str, cache: Path) -> tuple[Step, Step]:
+    """The FP32 step and the quantized one (LSQ at 4 bits, as Table I has it) of one detector on one batch."""
+    suite, policy = DETECTORS[name]
+    tier = load_suite(suite, PROJECT).suite.tiers["mini"]
+    data = tier.data.model_copy(update={"images": tier.data.images.model_copy(update={"train": BATCH})})
+    images = load(data, "train", PROJECT, cache)
+    scale = tier.detectors[name]
+    batch = next(iter(train_loader(images, scale.input, RECIPE.augment, BATCH, Draw(0, BATCH))))
+    plain = build_detector(name, scale, images.classes, 0)
+    _settle(plain, batch)
+    quantized = copy.deepcopy(plain)
+    placement = trace_placement(quantized, batch, policy, Bits.parse("4/4"))
+    (method,) = build([use.model_dump() for use in TABLE.row("lsq-w4a4").methods])
+    apply(quantized, placement, method.make_quantizers(placement))
+    method.calibrate(quantized, passes(quantized, [batch]))
+    torch.manual_seed(0)
+    return Step(plain, batch), Step(quantized, batch)
+
+
+def _settle(model: nn.Module, batch: dict[str, Any]) -> None:
+    """Give every BatchNorm the batch's statistics: in eval mode an untrained detector's activations would vanish."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        next(passes(model.train(), [batch]))()
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
