@@ -70,7 +70,7 @@ def match_voc(
         image = np.searchsorted(ids, found.image).astype(np.int32)
         objects = np.bincount(np.searchsorted(ids, found.objects), minlength=len(ids)).astype(np.int32)
         code = found.code[np.newaxis]
-        cells.append((Ranked(image, np.zeros_like(image), code, _runs(image, found.score), objects),))
+        cells.append((Ranked(image, np.zeros_like(image), code, runs(image, found.score), objects),))
     return Matches(len(ids), tuple(category_names(gt).values()), tuple(cells))
 
 
@@ -108,12 +108,13 @@ def _rank(results: Iterator[tuple[int, Mapping[str, Any]]], images: int) -> Rank
         images_of,
         np.concatenate(rank)[order],
         np.ascontiguousarray(codes[:, order]),
-        _runs(images_of, scores[order]),
+        runs(images_of, scores[order]),
         objects,
     )
 
 
-def _runs(image: Ints, score: npt.NDArray[np.float64]) -> Ints:
+def runs(image: Ints, score: npt.NDArray[np.float64]) -> Ints:
+    """Where each run of equal scores in one image begins, and N; `start` of a `Ranked`."""
     begins = np.ones(len(image) + 1, np.bool_)
     begins[1:-1] = (image[1:] != image[:-1]) | (score[1:] != score[:-1])
     return np.flatnonzero(begins).astype(np.int32)

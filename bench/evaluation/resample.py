@@ -47,9 +47,18 @@ def resample(matches: Matches, weights: Ints, variant: str, jobs: int = 1) -> Re
         variant: what the metric is called in a suite.
         jobs: threads.
     """
-    areas = len(matches.cells[0])
-    thresholds = matches.cells[0][0].code.shape[0]
-    precision = np.empty((len(weights), len(matches.cells), areas, thresholds))
+    precision = average_precisions(matches, weights, variant, jobs)
+    whole = precision[:, :, 0].mean(axis=2)
+    per_category = {name: whole[:, index] for index, name in enumerate(matches.categories)}
+    if variant != "coco":
+        return Resampled({"mAP": _mean(whole)}, per_category)
+    return Resampled(_coco(precision) | dict(_recalls(matches, weights)), per_category)
+
+
+def average_precisions(matches: Matches, weights: Ints, variant: str, jobs: int = 1) -> Floats:
+    """R x category x area x IoU threshold; NaN without an object. Arguments as `resample` has them."""
+    shape = (len(matches.cells), len(matches.cells[0]), len(matches.cells[0][0].code))
+    precision = np.empty((len(weights), *shape))
     levels, epsilon = RECALLS[variant], EPSILON[variant]
     # Contiguous, so that a thread reads one row of weights from its nearest cache.
     weights = np.ascontiguousarray(weights, np.int32)
@@ -57,18 +66,14 @@ def resample(matches: Matches, weights: Ints, variant: str, jobs: int = 1) -> Re
     def fill(rows: slice) -> None:
         for category, cells in enumerate(matches.cells):
             for area, cell in enumerate(cells):
-                own = np.empty((len(weights[rows]), thresholds))
+                own = np.empty((len(weights[rows]), shape[-1]))
                 _average(cell.image, cell.code, cell.start, weights[rows], cell.objects, levels, epsilon, own)
                 precision[rows, category, area] = own
 
     parts = [part for part in np.array_split(np.arange(len(weights)), jobs) if len(part)]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(fill, [slice(part[0], part[-1] + 1) for part in parts]))
-    whole = precision[:, :, 0].mean(axis=2)
-    per_category = {name: whole[:, index] for index, name in enumerate(matches.categories)}
-    if variant != "coco":
-        return Resampled({"mAP": _mean(whole)}, per_category)
-    return Resampled(_coco(precision) | dict(_recalls(matches, weights)), per_category)
+    return precision
 
 
 def _coco(precision: Floats) -> dict[str, Floats]:
