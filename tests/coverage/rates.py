@@ -22,7 +22,7 @@ class Rate(NamedTuple):
     trials: int
     bar: Bar | None
     """None: measured, not judged."""
-    facts: dict[str, float] = {}
+    facts: dict[str, float] | None = None
     """What else was measured on the way."""
 
     @property
