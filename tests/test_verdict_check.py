@@ -258,7 +258,7 @@ def test_one_run_at_tier_paper_is_inconclusive(tmp_path: Path, capsys: pytest.Ca
     assert call(check, suite, tier="paper") == 0
     verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
     found = {v["row"]: (v["status"], v["message"]) for v in verdicts if v["kind"] == "reference"}
-    assert found["lsq"] == ("inconclusive", "one run has no interval over seeds")
+    assert found["lsq"] == ("inconclusive", "AP 50.00, published 29.3: one run has no interval over seeds")
     assert found["fp"][0] == "inconclusive" and "no verdict may rest on this number" in found["fp"][1]
 
 

@@ -19,6 +19,7 @@ NEGLIGIBLE = 0.2
 
 ReferenceStatus = Literal["reproduced", "not reproduced", "inconclusive"]
 ClaimStatus = Literal["holds", "fails", "inconclusive"]
+Size = Literal["agrees", "smaller", "larger"]
 
 
 class Reproduction(NamedTuple):
@@ -39,7 +40,7 @@ def judge_reference(runs: Sequence[float], published: float, *, trained: bool) -
     margin = MARGIN_TRAINED if trained else MARGIN_EVALUATED
     mean = fmean(runs)
     if trained and len(runs) < 2:
-        why = f"{mean:.2f} from one run, which has no interval over seeds; published {published:g}"
+        why = f"{mean:.2f}, published {published:g}: one run has no interval over seeds"
         return Reproduction("inconclusive", None, why)
     if len(runs) < 2:
         interval = Interval(mean - margin, mean + margin)
@@ -58,8 +59,8 @@ class Question(NamedTuple):
 
     differences: Sequence[float]
     """By seed; positive: in the direction that the paper claims."""
-    published: float
-    """The gain that the paper prints, above 0."""
+    published: float | None
+    """The gain that the paper prints, above 0; None where it prints none."""
 
 
 class Answer(NamedTuple):
@@ -77,13 +78,13 @@ class Answer(NamedTuple):
     upper_level: float | None
     detectable: float | None
     """The true gain that a test at `lower_level` finds with 80 % power."""
-    size: Literal["agrees", "smaller", "larger"] | None
+    size: Size | None
     """Where the measured gain lies of the published one: `agrees` where one further pair may give the latter."""
 
 
-def failing_bound(published: float) -> float:
+def failing_bound(published: float | None) -> float:
     """A claim fails where the upper bound of its gain is below it."""
-    return min(NEGLIGIBLE, published / 2)
+    return NEGLIGIBLE if published is None else min(NEGLIGIBLE, published / 2)
 
 
 def judge_claims(questions: Sequence[Question], alpha: float = ALPHA) -> list[Answer]:
@@ -105,14 +106,18 @@ def _answer(question: Question, paired: Paired, to_hold: float, to_fail: float) 
         status = "holds"
     elif upper < failing_bound(question.published):
         status = "fails"
-    low, high = prediction_interval(question.differences)
-    size: Literal["agrees", "smaller", "larger"] = "agrees"
-    if question.published > high:
-        size = "smaller"
-    elif question.published < low:
-        size = "larger"
+    size = _size(question)
     found = paired.detectable(to_hold)
     return Answer(status, paired.n, paired.mean, lower, to_hold, upper, to_fail, found, size)
+
+
+def _size(question: Question) -> Size | None:
+    if question.published is None:
+        return None
+    low, high = prediction_interval(question.differences)
+    if low <= question.published <= high:
+        return "agrees"
+    return "smaller" if question.published > high else "larger"
 
 
 def _untested(question: Question) -> Answer:
