@@ -44,7 +44,7 @@ def coverage(data_sets: int, jobs: int) -> Iterator[Rate]:
                 f"paired image bootstrap, {design.name} (images x categories)",
                 sum(true in t.interval for t in trials),
                 count,
-                Bar(0.93, 0.97, errors=0 if count > FEW_SETS else 2) if design.images >= ENOUGH else None,
+                Bar(0.93, 0.97, reach=count <= FEW_SETS) if design.images >= ENOUGH else None,
                 {
                     "true_difference": true,
                     "error_of_truth": error,

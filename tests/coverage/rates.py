@@ -3,15 +3,18 @@
 import math
 from typing import Any, NamedTuple
 
+Z = 1.959964
+"""Two-sided 95 % of a normal distribution."""
+
 
 class Bar(NamedTuple):
     """From and to, both met."""
 
     low: float
     high: float
-    errors: int = 0
-    """So many standard errors of the rate may it lie outside: for a rate that is nominally at the edge of its bar, or
-    is measured on few data sets."""
+    reach: bool = False
+    """The rate's own interval must reach the bar, not the rate: for one that is nominally at the bar's edge, or is
+    measured on few data sets."""
 
 
 class Rate(NamedTuple):
@@ -30,17 +33,20 @@ class Rate(NamedTuple):
         return self.hits / self.trials
 
     @property
-    def error(self) -> float:
-        """Standard error of a binomial rate."""
-        return math.sqrt(self.value * (1 - self.value) / self.trials)
+    def interval(self) -> tuple[float, float]:
+        """Of the true rate, 95 %: Wilson, "Probable Inference", JASA 22 (1927), since some rates are 0 or 1."""
+        z2 = Z * Z / self.trials
+        middle = (self.value + z2 / 2) / (1 + z2)
+        half = math.sqrt(z2 * self.value * (1 - self.value) + z2 * z2 / 4) / (1 + z2)
+        return max(0.0, middle - half), min(1.0, middle + half)
 
     @property
     def met(self) -> bool | None:
         """Whether the rate meets its bar."""
         if self.bar is None:
             return None
-        more = self.bar.errors * self.error
-        return self.bar.low - more <= self.value <= self.bar.high + more
+        low, high = self.interval if self.bar.reach else (self.value, self.value)
+        return low <= self.bar.high and self.bar.low <= high
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -48,7 +54,7 @@ class Rate(NamedTuple):
             "hits": self.hits,
             "trials": self.trials,
             "rate": self.value,
-            "error": self.error,
+            "interval": list(self.interval),
             "bar": None if self.bar is None else self.bar._asdict(),
             "met": self.met,
             **({"facts": self.facts} if self.facts else {}),

@@ -56,7 +56,7 @@ def claims(tables: int) -> list[Rate]:
     wrong = sum(any(answer.status == "holds" for answer in answers) for answers in several)
     failed = sum(any(answer.status == "fails" for answer in answers) for answers in true)
     return [
-        Rate("no true difference, a claim alone: `holds`", _count(lone, "holds"), tables, MISTAKE._replace(errors=2)),
+        Rate("no true difference, a claim alone: `holds`", _count(lone, "holds"), tables, MISTAKE._replace(reach=True)),
         Rate("no true difference, each of 4 claims of a table: `holds`", each, 4 * tables, MISTAKE),
         Rate("no true difference, any of 4 claims of a table: `holds`", wrong, tables, MISTAKE),
         Rate("true gain as published, any of 4 claims of a table: `fails`", failed, tables, MISTAKE),
