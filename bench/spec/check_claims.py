@@ -36,7 +36,5 @@ def claim_faults(suite: Suite) -> Iterator[Fault]:
             yield Fault(("claims", i, "rows"), f"claim {claim.id!r} compares rows with themselves")
         for tier, spec in suite.tiers.items():
             if (claim.metric == "mAP") == (spec.metric.variant == "coco"):
-                text = (
-                    f"claim {claim.id!r}: metric {claim.metric} does not exist at tier {tier} ({spec.metric.variant})"
-                )
+                text = f"tier {tier} is scored by {spec.metric.variant}, which has no {claim.metric}"
                 yield Fault(("claims", i, "metric"), text)
