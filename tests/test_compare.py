@@ -56,6 +56,7 @@ def test_differences_are_those_of_the_scorer(files: list[str], capsys: Capture) 
         assert 0 <= found["per_category"][name]["p_holm"] <= 1
     assert (found["images"], found["replicates"], found["seed"]) == (40, 200, 0)
     assert "condition on these two sets of predictions" in found["conditions"]
+    assert "40 images are few" in found["conditions"]
 
 
 def test_sides_swap_and_seeds_repeat(files: list[str], capsys: Capture) -> None:

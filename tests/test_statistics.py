@@ -168,6 +168,18 @@ def test_chunks_of_replicates_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert compare_images(*sides, "coco", 100) == whole
 
 
+def test_the_simulation_repeats_and_is_no_toy() -> None:
+    from tests.coverage.images import trial
+    from tests.coverage.seeds import claims, intervals
+
+    one = trial(1, 3)
+    assert one == trial(1, 3) != trial(1, 4)
+    assert 0.3 < one.ap < 0.6 and one.interval.low < one.point < one.interval.high
+    rates = [*intervals(50), *claims(50)]
+    assert len(rates) == 17 and all(0 <= rate.interval[0] <= rate.value <= rate.interval[1] <= 1 for rate in rates)
+    assert rates[0].value > 0.8  # seed interval
+
+
 RESULTS = Path(__file__).parents[1] / "results" / "statistics"
 
 
