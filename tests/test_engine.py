@@ -165,3 +165,14 @@ def _environment(path: Path) -> dict[str, Any]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(path)}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("suite", [SUITE, "detectors/quantized"])
+def test_every_row_of_the_suites_runs_at_tier_smoke(suite: str, tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "suites", tmp_path / "suites")
+    shutil.copytree(PROJECT / "baselines", tmp_path / "baselines")
+    bench(tmp_path, "run", suite, *SMOKE, "--jobs", "2")
+    found = records(tmp_path)
+    losses = {row: record.training.last_loss for row, record in found.items() if record.training}
+    assert losses.keys() == found.keys() and len(set(losses.values())) == len(losses) >= 11

@@ -19,9 +19,10 @@ class LsqQuantizer(Quantizer):
         range_test: RangeTest,
         grad_scale: str,
         batched: bool,
+        shape: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(bits, signed, observer)
-        self.step = nn.Parameter(torch.ones(()))
+        super().__init__(bits, signed, observer, shape)
+        self.step = nn.Parameter(torch.ones(shape))
         self.range_test = range_test
         self.grad_scale = grad_scale
         self.batched = batched
@@ -42,7 +43,7 @@ class LsqQuantizer(Quantizer):
     def _gradient_scale(self, x: Tensor) -> float:
         if self.grad_scale == "none":
             return 1.0
-        count = x.numel()
+        count = x.numel() // self.step.numel()
         if self.grad_scale == "feature" and self.batched:
             count //= x.shape[0]
         return float((count * self.qmax) ** -0.5)

@@ -39,6 +39,8 @@ class Row(Spec):
     """Name of a recipe of the tier; left out: the row is not trained (post-training quantization, evaluation)."""
     start: str | None = None
     """The row whose checkpoint this one starts from."""
+    start_part: Literal["backbone"] | None = None
+    """Only this part of it is taken: the other row may then have another detector with an equal backbone."""
     policy: str | None = None
     """Name of a placement policy; needed where a method makes quantizers."""
     pins: dict[Tier, Pins] = {}
