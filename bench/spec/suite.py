@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from bench.spec.base import Spec
 from bench.spec.bits import Bits
+from bench.spec.claim import Claim, Limit
 from bench.spec.data import DataSpec
 from bench.spec.detector import DetectorScale
 from bench.spec.placement import Calibration, Pins, Policy
@@ -92,6 +93,9 @@ class Suite(Spec):
     policies: dict[str, Policy] = {}
     rows: tuple[Row, ...] = Field(min_length=1)
     tiers: dict[Tier, TierSpec] = Field(min_length=1)
+    claims: tuple[Claim, ...] = ()
+    """What the paper asserts; tested on paired runs, corrected over all of them."""
+    regime: tuple[Limit, ...] = ()
 
     @field_validator("title")
     @classmethod
