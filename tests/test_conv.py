@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import PROJECT, SUITE
+from saved_tensors import saved_bytes
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
@@ -170,23 +171,6 @@ def test_a_shared_weight_sums_its_levels() -> None:
         one = torch.autograd.grad(alone, [conv.weight, conv.held.weight.step], torch.ones_like(y))
         for together, single in zip(found, one, strict=False):
             torch.testing.assert_close(together, 3 * single, rtol=1e-5, atol=1e-4)
-
-
-def saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Of the distinct storages that a forward pass keeps for its backward, parameters and buffers left out."""
-    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        outputs = model(x, None, mode="tensor")
-    assert outputs
-    return sum(kept.values())
 
 
 def test_quantization_holds_no_more_than_fp() -> None:

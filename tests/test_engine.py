@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_one_edited_learning_rate_runs_one_job(finished_root: Path) -> None:
 def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
     record = records(smoke_root)["lsq-w4a4"]
     assert record.environment["packages"]["torch"] and record.environment["threads"] == 1
+    assert record.environment["kernels"] == f"numba {version('numba')}"
     assert record.provenance.arguments[:2] == ("--root", str(smoke_root))
     assert record.data.splits["train"]["images"] == 16
     assert len(record.calibration_images) == 8

@@ -146,6 +146,18 @@ def test_what_the_kernels_serve() -> None:
     assert torch.isfinite(slope)
 
 
+def test_second_derivatives_are_eager() -> None:
+    """Of float32 tensors that the kernels would serve."""
+    grads = []
+    for path in ("numba", "eager"):
+        x = torch.linspace(-3, 3, 50).requires_grad_()
+        step = torch.tensor(0.4, requires_grad=True)
+        with kernels.using(path):  # type: ignore[arg-type]
+            (first,) = torch.autograd.grad(lsq(x, step, -4, 3).square().sum(), step, create_graph=True)
+            grads.append((first, *torch.autograd.grad(first, (x, step))))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*grads, strict=True))
+
+
 def test_the_path_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     x, step = torch.zeros(3), torch.tensor(1.0)
     assert kernels.name("cpu").startswith("numba ") and kernels.name("mps") == "eager"

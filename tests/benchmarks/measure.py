@@ -1,0 +1,189 @@
+"""What the fused kernels cost, each figure a ratio measured in one process: `python tests/benchmarks/measure.py`.
+
+Writes results/kernels.json and results/kernels.md. Both sides of a ratio alternate; a figure is the median of the
+ratios of pairs with its 95 % interval. Times are of this thread's processor, so that waiting for it does not count;
+what a busy machine takes of caches and memory bandwidth does. All run with the allocator settings of the workers.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BARS = {
+    "lsq 16x32x32x32: torch's learnable operator / ours": (">=", 5.0),
+    "lsq 16x256x64x64: torch's learnable operator / ours": (">=", 5.0),
+    "lsq 16x32x32x32: ours / one pass over the data": ("<=", 1.5),
+    "lsq 16x256x64x64: ours / one pass over the data": ("<=", 1.5),
+    "step of retinanet-r18: quantized / FP32": ("<=", 1.25),
+    "step of yolox-nano: quantized / FP32": ("<=", 1.25),
+    "memory of retinanet-r18: quantized / FP32": ("<=", 1.25),
+    "memory of yolox-nano: quantized / FP32": ("<=", 1.25),
+    "first use, compiling: s": ("<=", 5.0),
+    "first use, from the cache: s": ("<=", 0.5),
+}
+"""What is asked of each figure."""
+
+Figure = dict[str, Any]
+
+
+def holds(name: str, value: float) -> bool:
+    """Whether a figure meets its bar."""
+    relation, bar = BARS[name]
+    return value >= bar if relation == ">=" else value <= bar
+
+
+def ratio(numerator: Callable[[], object], denominator: Callable[[], object], pairs: int) -> Figure:
+    """Median and 95 % interval (order statistics) of the ratios of `pairs` alternating pairs."""
+    for _ in range(3):
+        numerator(), denominator()
+    found = []
+    for number in range(pairs):
+        sides = [numerator, denominator] if number % 2 else [denominator, numerator]
+        took = {side: _seconds(side) for side in sides}
+        found.append(took[numerator] / took[denominator])
+    found.sort()
+    off = math.ceil(0.98 * math.sqrt(pairs))  # 1.96 standard deviations of the rank
+    low, high = max(0, pairs // 2 - off), min(pairs - 1, (pairs - 1) // 2 + off)
+    return {"value": statistics.median(found), "interval": [found[low], found[high]], "pairs": pairs}
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begin = time.thread_time()
+    call()
+    return time.thread_time() - begin
+
+
+def fused() -> dict[str, Figure]:
+    """LSQ forward and backward against torch's learnable operator and against one pass over the same 5N floats."""
+    import torch
+
+    from bench.quantization.functional import lsq
+
+    torch.set_num_threads(1)
+    figures = {}
+    for shape in ((16, 32, 32, 32), (16, 256, 64, 64)):
+        x, grad = torch.randn(shape), torch.randn(shape)
+        y, out = torch.empty_like(x), torch.empty_like(x)
+        leaf, step, zero = x.clone().requires_grad_(), torch.tensor([0.3], requires_grad=True), torch.zeros(1)
+        scale = (x.numel() * 7) ** -0.5
+
+        def ours(x: Any = leaf, step: Any = step, grad: Any = grad, scale: float = scale) -> object:
+            return torch.autograd.grad(lsq(x, step, -8, 7, scale, "mqbench"), (x, step), grad)
+
+        def theirs(x: Any = leaf, step: Any = step, grad: Any = grad, zero: Any = zero, scale: float = scale) -> object:
+            q = torch._fake_quantize_learnable_per_tensor_affine(x, step, zero, -8, 7, scale)
+            return torch.autograd.grad(q, (x, step), grad)
+
+        def data(x: Any = x, y: Any = y, grad: Any = grad, out: Any = out) -> object:
+            return y.copy_(x), torch.add(x, grad, out=out)
+
+        pairs = 200 if x.numel() < 2**20 else 40
+        name = f"lsq {'x'.join(map(str, shape))}"
+        figures[f"{name}: torch's learnable operator / ours"] = ratio(theirs, ours, pairs)
+        figures[f"{name}: ours / one pass over the data"] = ratio(ours, data, pairs)
+    return figures
+
+
+def detector(name: str) -> dict[str, Figure]:
+    """One training step, and what its forward pass keeps, quantized against FP32."""
+    import torch
+    from saved_tensors import saved_bytes
+    from steps import step_pair
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as cache:
+        plain, quantized = step_pair(name, Path(cache))
+    images = plain.model.data_preprocessor(plain.batch, True)["inputs"]
+    kept = [saved_bytes(step.model, images) for step in (quantized, plain)]
+    return {
+        f"step of {name}: quantized / FP32": ratio(quantized, plain, 40),
+        f"memory of {name}: quantized / FP32": {"value": kept[0] / kept[1], "bytes": kept},
+    }
+
+
+_FIRST_USE = """
+import time, torch
+from bench.quantization import kernels
+from bench.quantization.functional import lsq
+x, step = torch.zeros(8, requires_grad=True), torch.tensor(1.0, requires_grad=True)
+begin = time.process_time()
+lsq(x, step, -8, 7).sum().backward()
+print(time.process_time() - begin if kernels.name("cpu") != "eager" else "nan")
+"""
+
+
+def first_use() -> dict[str, Figure]:
+    """From the import of numba to the first result, after torch is imported; medians of five."""
+    found: dict[str, list[float]] = {"first use, compiling: s": [], "first use, from the cache: s": []}
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as cache:
+            for times in found.values():
+                environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+                done = subprocess.run(
+                    [sys.executable, "-c", _FIRST_USE], env=environment, capture_output=True, text=True, check=True
+                )
+                times.append(float(done.stdout))
+    return {name: {"value": statistics.median(times), "of": times} for name, times in found.items()}
+
+
+PARTS: dict[str, Callable[[], dict[str, Figure]]] = {
+    "fused": fused,
+    "retinanet-r18": lambda: detector("retinanet-r18"),
+    "yolox-nano": lambda: detector("yolox-nano"),
+    "first_use": first_use,
+}
+
+
+def measured(part: str) -> dict[str, Figure]:
+    """The figures of one part, from a process with the workers' environment."""
+    from bench.engine.runner import WORKER_ENVIRONMENT
+
+    tests = Path(__file__).parent.parent
+    folders = [str(tests.parent), str(tests), str(tests / "benchmarks"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(folders)}
+    done = subprocess.run(
+        [sys.executable, __file__, part], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    figures: dict[str, Figure] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    """Measure everything and write the results, or print one part as JSON."""
+    if len(sys.argv) > 1:
+        print(json.dumps(PARTS[sys.argv[1]]()))
+        return
+    from bench.quantization import kernels
+    from bench.records.environment import environment
+
+    figures = {name: figure for part in PARTS for name, figure in measured(part).items()}
+    facts = environment(kernels.name("cpu"), 1, 0)
+    results = Path(__file__).parents[2] / "results"
+    (results / "kernels.json").write_text(json.dumps({"environment": facts, "figures": figures}, indent=1) + "\n")
+    lines = [
+        "# What the fused kernels cost", "",
+        "`python tests/benchmarks/measure.py`, which says how; 95 % intervals of the median pair.", "",
+        "| figure | measured | interval | asked | met |", "|---|--:|--:|--:|---|",
+    ]  # fmt: skip
+    for name, (relation, bar) in BARS.items():
+        value, interval = figures[name]["value"], figures[name].get("interval")
+        spread = f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else ""
+        lines.append(
+            f"| {name} | {value:.2f} | {spread} | {relation} {bar} | {'yes' if holds(name, value) else 'no'} |"
+        )
+    processor = facts["processor"].split("  ")[0][:60]
+    lines += ["", f"{processor}; kernels {facts['kernels']}, torch {facts['packages']['torch']}, one thread."]
+    (results / "kernels.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
