@@ -135,10 +135,11 @@ def test_predictions_hashes_of_this_environment_are_the_committed_ones(smoke_roo
     """A refactoring keeps every bit; a change that does not must raise the version of its room."""
     found = list(records(smoke_root).values())
     guard = load_guard()
-    key = found[0].environment_key
-    if key not in guard:
-        pytest.skip(f"no hashes of environment {key} are committed; `python -m tests.version_guard` adds them")
-    assert faults(found, guard[key]) == []
+    # Rows without quantizers have the key of no kernels.
+    keys = {record.environment_key for record in found}
+    if keys - guard.keys():
+        pytest.skip(f"no hashes of environment {keys} are committed; `python -m tests.version_guard` adds them")
+    assert faults(found, {name: digest for key in keys for name, digest in guard[key].items()}) == []
 
 
 PLANTED = {
