@@ -39,7 +39,7 @@ def markdown(found: dict[str, Any]) -> str:
         if name == "images":
             parts.append("\n".join(_facts(rate) for rate in found["rates"][name]))
     parts.append(
-        f"Small samples, below {ENOUGH} images: the measured figure, true of that simulated design alone; no bar stands "
+        f"Small samples, below {ENOUGH} images: the measured figure, of that simulated design alone; no bar stands "
         "there, and a category with a handful of objects is as good as unknown. Skewed runs are not judged either: "
         "Student's t assumes normal ones, and the rows show what it costs where they are not."
     )
