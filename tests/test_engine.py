@@ -143,7 +143,7 @@ def test_predictions_hashes_of_this_environment_are_the_committed_ones(smoke_roo
 
 
 PLANTED = {
-    "bench/quantization/functional.py": ("return (torch.round(codes.scaled)", "return (torch.floor(codes.scaled)"),
+    "bench/quantization/kernels/numba_path.py": ("np.rint(_clip(x[i] * rec", "np.floor(_clip(x[i] * rec"),
     "bench/detectors/pipeline.py": ("x + w, y + h]", "x + w + 1, y + h]"),
 }
 
