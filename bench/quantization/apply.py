@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.quantization.conv import Held, QuantConv2d
+from bench.quantization.conv import QuantConv2d
+from bench.quantization.layer import Held, QuantLayer
 from bench.quantization.linear import QuantLinear
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import Quantizer
@@ -36,9 +37,9 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
     model.register_forward_pre_hook(_PassStart(quantized_layers(model).values()))
 
 
-def quantized_layers(model: nn.Module) -> dict[str, QuantConv2d | QuantLinear]:
+def quantized_layers(model: nn.Module) -> dict[str, QuantLayer]:
     """The quantized layers by name; one that stands at several places has the name of the first."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, QuantConv2d | QuantLinear)}
+    return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
 
 
 def _quantized(layer: nn.Module, held: Held) -> nn.Module:
@@ -54,7 +55,7 @@ def _quantized(layer: nn.Module, held: Held) -> nn.Module:
 class _PassStart:
     """A hook that knows the layers, since finding them takes a hundredth of a step; a copy knows those of its model."""
 
-    def __init__(self, layers: Iterable[QuantConv2d | QuantLinear]) -> None:
+    def __init__(self, layers: Iterable[QuantLayer]) -> None:
         self.layers = list(layers)
 
     def __call__(self, model: nn.Module, _: Any) -> None:
