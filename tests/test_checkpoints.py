@@ -15,6 +15,7 @@ from suite_text import write_suite
 from torch import nn
 
 from bench.detectors.build import build_detector, model_config
+from bench.detectors.checkpoint import load_weights, save_weights
 from bench.detectors.initial import initialise, read_state
 from bench.detectors.zoo import VARIABLE, absent_checkpoint, checkpoint_path
 from bench.errors import BenchError
@@ -81,6 +82,25 @@ def test_a_backbone_is_loaded_without_its_classifier(folder: Path, state: dict[s
     initialise(model, publish(folder, to_bytes(saved), kind="backbone"), folder)
     assert equal(model, {prefix + name: value for name, value in backbone.items()})
     assert equal(model, before)
+
+
+def test_a_detector_takes_over_the_backbone_of_another(tmp_path: Path) -> None:
+    donor = detector()
+    saved = save_weights(donor, tmp_path / "donor.pth")
+    heir = build_detector("detr-r50", make_scale("detr-r50", 64, **SMALL["detr-r50"]), CLASSES, 1)
+    head = {name: value.clone() for name, value in heir.state_dict().items() if not name.startswith("backbone.")}
+    load_weights(heir, tmp_path / "donor.pth", saved, "backbone")
+    whole = donor.state_dict()
+    assert len(heir.get_submodule("backbone").state_dict()) < len(donor.get_submodule("backbone").state_dict())
+    assert all(
+        torch.equal(value, whole[name] if name in whole else head[name]) for name, value in heir.state_dict().items()
+    )
+    other = build_detector("detr-r50", make_scale("detr-r50", 64, **{**SMALL["detr-r50"], "width": 24}), CLASSES, 1)
+    with pytest.raises(BenchError, match="in loading state_dict for ResNet"):
+        load_weights(other, tmp_path / "donor.pth", saved, "backbone")
+    missing = build_detector("detr-r50", make_scale("detr-r50", 64, **{**SMALL["detr-r50"], "depth": 34}), CLASSES, 1)
+    with pytest.raises(BenchError, match="in loading state_dict for ResNet"):
+        load_weights(missing, tmp_path / "donor.pth", saved, "backbone")
 
 
 def test_scratch_needs_no_file(folder: Path) -> None:

@@ -166,8 +166,13 @@ def test_show_quantizers(capsys: pytest.CaptureFixture[str]) -> None:
     row = next(row for row in facts["rows"] if row["id"] == "lsq-w4a4")
     assert row["pins"] == row["pinned"]
     assert len(row["weights"]) == row["pins"]["weights"] and len(row["activations"]) == row["pins"]["activations"]
-    first = row["weights"][0]
-    assert first == {"module": "backbone.conv1", "tensor": "backbone.conv1.weight", "bits": 8, "signed": True}
+    grid = {"bits": 8, "signed": True, "scheme": "uniform, symmetric", "granularity": "tensor"}
+    assert row["weights"][0] == {"module": "backbone.conv1", "tensor": "backbone.conv1.weight", **grid}
+    image = row["activations"][0]
+    readers = [{"module": "backbone.conv1", "call": 0}]
+    assert image == {"tensor": "backbone.conv1.input", **grid, "producer": "input", "readers": readers}
+    tqt = next(row for row in facts["rows"] if row["id"] == "tqt-w4a4")
+    assert tqt["weights"][0]["scheme"] == "uniform, symmetric, power of two"
     shared = [site for site in row["activations"] if len(site["readers"]) > 1]
     assert shared and all(reader.keys() == {"module", "call"} for reader in shared[0]["readers"])
     assert "backbone.bn1.weight" in row["full_precision"]

@@ -16,7 +16,8 @@ from bench.engine.quantize import trace_placement
 from bench.methods.protocol import build
 from bench.quantization import kernels
 from bench.quantization.apply import apply
-from bench.quantization.conv import Held, QuantConv2d
+from bench.quantization.conv import QuantConv2d
+from bench.quantization.layer import Held
 from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.quantizer import Quantizer
 from bench.quantization.tqt import TqtQuantizer

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.spec.catalog import CATALOG, DETRS, SCALABLE
 from bench.spec.check_detectors import misfits
 from bench.spec.data import CocoData, CocoSplit
-from bench.spec.detector import DetectorScale
+from bench.spec.detector import DetectorScale, TransformerScale
 from bench.spec.recipe import Augment
 
 # mmdet's own, and on every pass.
@@ -90,6 +90,24 @@ def test_no_declared_field_is_without_effect(name: str, field: str) -> None:
         scale["ssd"] = scale["ssd"] | {"anchor_sizes": [8, 16, 24, 32, 48]}
     without = model_config(name, make_scale(name, SIDE, **scale), 3)
     assert without != model_config(name, small_scale(name, SIDE), 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        (name, field)
+        for name in NAMES
+        if CATALOG[name].family in DETRS
+        for field in TransformerScale.model_fields
+        if field != "levels" or name.startswith("deformable")
+    ],
+)
+def test_no_field_of_a_transformer_is_without_effect(name: str, field: str) -> None:
+    given = {"width": 32, "heads": 4, "levels": 4, "dropout": 0.3}.get(field, 7)
+    scale = small_scale(name, SIDE)
+    assert scale.transformer is not None
+    other = scale.model_copy(update={"transformer": scale.transformer.model_copy(update={field: given})})
+    assert model_config(name, other, 3) != model_config(name, scale, 3)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, shorten
 
 from bench.records.store import Store
 
@@ -30,6 +30,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = stages.read_text(encoding="utf-8")
     assert "tier: mini" in text
     stages.write_text(text.replace("tier: mini", "tier: smoke"), encoding="utf-8")
+    shorten(root / SUITE)
     (root / "dvc.lock").unlink(missing_ok=True)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):

@@ -157,7 +157,7 @@ def test_a_measured_row_keeps_its_line(root: Path, capsys: Capture) -> None:
     assert (measured["method"], measured["AP"], measured["state"]) == ("FP", "50.00", "ok")
     assert (external["method"], external["AP"], external["state"]) == ("FP (external)", "100.00", "external")
     assert measured["baseline"] == "no baseline" and external["baseline"] == ""
-    assert len(others) == 10
+    assert len(others) == len(suite.suite.rows) - 1
     content = json.loads(call(root, capsys, "table", SUITE, *SMOKE, "--format", "json"))["tables"][0]["rows"][0]
     assert (content["n"], content["mean"]["AP"]) == (1, 0.5)
     assert (content["external"]["n"], content["external"]["mean"]["AP"]) == (1, 1.0)
@@ -273,7 +273,7 @@ def test_references_at_tier_paper(tmp_path: Path, capsys: Capture, metric: dict[
     assert found["fp"]["status"] == "not run" and found["fp"]["tainted"] is None
     for row in ("lsq", "hardet"):
         assert (found[row]["status"], found[row]["tainted"]) == ("inconclusive", "predictions computed elsewhere")
-    assert found["lsq"]["message"] == words
+    assert words in found["lsq"]["message"]
     text = call(tmp_path, capsys, "check", NAME, "--tier", "paper", code=3)
     assert "paper: inconclusive, tainted: predictions computed elsewhere" in text
 

@@ -13,9 +13,11 @@ from bench.cli import accept as accept_command
 from bench.errors import BenchError, UsageError
 from bench.records.store import Store
 from bench.spec.load import Located
-from bench.verdict.baseline import Absolute, Exact, Tolerances, accept, baseline_file, gather_committed, load
+from bench.verdict.baseline import accept, baseline_file, gather_committed, load
+from bench.verdict.check import judge
 from bench.verdict.compare import compare
 from bench.verdict.gather import gather
+from bench.verdict.tolerances import Absolute, Exact, Peers, Ratio, Statistical, Tolerances
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_absolute_tolerance(suite: Located, ap: float, status: str) -> None:
     wide = Absolute(kind="absolute", metric="AP", value=0.001, reason="atomic additions")
     found = compare(record(job, ap), record(job, 0.5), wide)
     assert found.status == status
-    assert ("within 0.1: atomic additions" in found.message) == (status == "holds")
+    assert "tolerance 0.1 (absolute: atomic additions)" in found.message
     assert compare(record(job, ap), record(job, 0.5), Exact()).status != "holds"
 
 
@@ -131,3 +133,59 @@ def test_smoke_has_no_results_table(tmp_path: Path) -> None:
     measure_all(suite, "smoke")
     accept_command.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="smoke", rows=[]))
     assert baseline_file(suite, "smoke").exists() and not (tmp_path / "results" / "toy").exists()
+
+
+FP = {"fp": {"AP": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("ap", "fp", "status"),
+    [(0.45, 0.5, "holds"), (0.405, 0.45, "holds"), (0.43, 0.5, "regressed"), (0.47, 0.5, "improved")],
+)
+@pytest.mark.parametrize("key", ["e" * 16, "0" * 16])
+def test_ratio_is_of_one_stack(suite: Located, ap: float, fp: float, status: str, key: str) -> None:
+    job = job_of(suite, "lsq")
+    ratio = Ratio(kind="ratio", metric="AP", row="fp", value=0.01, reason="another GPU")
+    peers = Peers(here={"fp": {"AP": fp}}, there=FP)
+    found = compare(record(job, ap, environment_key=key), record(job, 0.45), ratio, peers)
+    assert found.status == status
+    assert f"AP / fp {100 * ap / fp:.2f}, baseline 90.00 %" in found.message or not found.message
+
+
+def test_ratio_without_its_row_is_inconclusive(suite: Located) -> None:
+    job = job_of(suite, "lsq")
+    ratio = Ratio(kind="ratio", metric="AP", row="fp", value=0.01, reason="another GPU")
+    found = compare(record(job, 0.44), record(job, 0.45), ratio, Peers(here={}, there=FP))
+    assert found.status == "inconclusive" and "row fp has no AP to divide by" in found.message
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.449, "holds"), (0.40, "regressed"), (0.50, "improved")])
+@pytest.mark.parametrize("key", ["e" * 16, "0" * 16])
+def test_statistical_tolerance_predicts_from_the_baseline(suite: Located, ap: float, status: str, key: str) -> None:
+    job = job_of(suite, "lsq")
+    wide = Statistical(kind="statistical", metric="AP", reason="no deterministic kernel")
+    runs = [{"AP": 0.450}, {"AP": 0.452}, {"AP": 0.447}]
+    found = compare(record(job, ap, environment_key=key), record(job, 0.45), wide, Peers(runs=runs))
+    assert found.status == status and "baseline's 3 runs predict" in found.message
+    alone = compare(record(job, ap, environment_key=key), record(job, 0.45), wide, Peers(runs=runs[:1]))
+    assert alone.status == "inconclusive" and "needs two" in alone.message
+
+
+def test_a_tolerance_excuses_no_lost_metric(suite: Located) -> None:
+    job = job_of(suite, "lsq")
+    wide = Absolute(kind="absolute", metric="AP", value=0.001, reason="atomic additions")
+    found = compare(record(job, metrics={"AP": 0.5}), record(job, 0.5), wide)
+    assert found.status == "changed" and "AP50 absent" in found.message
+
+
+def test_tolerances_reach_check_through_the_baseline_file(suite: Located) -> None:
+    path = accept(gather(suite, "mini"))
+    data = baseline_json(suite)
+    data["tolerances"]["default"] = {"kind": "ratio", "metric": "AP", "row": "fp", "value": 0.01, "reason": "GPU"}
+    path.write_text(json.dumps(data))
+    measure_all(suite, fp=0.4, fp_ft=0.4, lsq=0.4)
+    verdicts = {v.row: v for v in judge(gather(suite, "mini"), load(suite, "mini"), None) if v.kind == "baseline"}
+    assert {row: v.status for row, v in verdicts.items()} == {"fp": "holds", "fp-ft": "holds", "lsq": "holds"}
+    store_record(suite, job_of(suite, "lsq"), 0.39)
+    found = next(v for v in judge(gather(suite, "mini"), load(suite, "mini"), None) if v.row == "lsq")
+    assert found.status == "regressed" and "AP / fp 97.50, baseline 100.00 %" in found.message

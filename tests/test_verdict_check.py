@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import NAME, PINS, job_of, located, measure_all, record_data, store_record, suite_data
+from factories import NAME, PINS, job_of, located, measure_all, record, record_data, store_record, suite_data
 
 import bench
 from bench.cli import accept, check
 from bench.errors import BenchError
+from bench.plan.jobs import plan
 from bench.records.store import Store
 from bench.spec.load import Located
 from bench.verdict.baseline import baseline_file
+from bench.verdict.gather import JobResult, collect
+from bench.verdict.references import judge_references, published_table
 
 OPTIONS = dict[str, Any]
 
@@ -258,7 +261,7 @@ def test_one_run_at_tier_paper_is_inconclusive(tmp_path: Path, capsys: pytest.Ca
     assert call(check, suite, tier="paper") == 0
     verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
     found = {v["row"]: (v["status"], v["message"]) for v in verdicts if v["kind"] == "reference"}
-    assert found["lsq"] == ("inconclusive", "one run has no interval over seeds")
+    assert found["lsq"] == ("inconclusive", "AP 50.00, published 29.3: one run has no interval over seeds")
     assert found["fp"][0] == "inconclusive" and "no verdict may rest on this number" in found["fp"][1]
 
 
@@ -306,3 +309,35 @@ def test_loads_nothing_slow(accepted: Located, command: str) -> None:
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     foreign = {name for name in loaded if name not in sys.stdlib_module_names and not name.startswith("_")}
     assert foreign <= THIRD_PARTY, foreign - THIRD_PARTY
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.293, "reproduced"), (0.25, "not reproduced")])
+def test_references_at_tier_paper_over_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ap: float, status: str
+) -> None:
+    data = suite_data()
+    data["tiers"] = {"paper": data["tiers"]["mini"] | {"seeds": 3}}
+    data["rows"][2].pop("pins")
+    suite = located(tmp_path, data)
+    for job in plan(suite, "paper"):
+        store_record(suite, job, ap + job.repetition / 1000)
+    assert call(check, suite, tier="paper") == 0, "a verdict on a published number never makes the command fail"
+    verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
+    found = next(v for v in verdicts if v["kind"] == "reference" and v["row"] == "lsq")
+    assert found["status"] == status
+    assert "(95 % for one further run, from 3) ± 0.5 (margin); published 29.3" in found["message"]
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.3164, "reproduced"), (0.3184, "not reproduced")])
+def test_a_published_checkpoint_needs_one_evaluation(tmp_path: Path, ap: float, status: str) -> None:
+    data = suite_data()
+    data["rows"] = [{key: value for key, value in data["rows"][0].items() if key != "recipe"}]
+    data["policies"] = {}
+    paper = data["tiers"].pop("mini")
+    paper["detectors"]["retinanet-r18"]["init"] = {"kind": "checkpoint", "file": "a-00000000.pth"}
+    del paper["recipes"], paper["calibration"]
+    data["tiers"]["paper"] = paper
+    suite = located(tmp_path, data)
+    results = collect(suite, "paper", lambda job: JobResult(job, "done", record(job, ap)))
+    (found,) = judge_references(results, published_table(suite))
+    assert found.status == status and "± 0.1 (margin of an evaluation); published 31.7" in found.message

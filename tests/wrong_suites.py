@@ -162,6 +162,10 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
             (DETECTOR, DETECTOR + DETECTOR.replace("r18", "r50")),
         ],
     ),
+    "part of no start": (
+        "the row has no `start`",
+        [("recipe: fp\n", "recipe: fp\n    start_part: backbone§\n")],
+    ),
     "long chain": (
         "more than 10 rows start from one another",
         [("tiers:\n", "".join(map(_link, range(12))) + "tiers:\n")],

@@ -1,12 +1,14 @@
 """`qdet-bench check`: verdicts against baselines and published numbers."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.cli.common import add_json, add_suites, located, print_json
 
 if TYPE_CHECKING:
     from bench.spec.load import Located
+    from bench.spec.suite import Tier
+    from bench.verdict.claims import ClaimVerdict
     from bench.verdict.verdicts import Verdict
 
 
@@ -16,7 +18,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "check",
         help="verdicts on what was measured",
         description="Verdicts on what was measured: placement, absent metrics, our own baseline, "
-        "published numbers (tier paper only). Exit 1: one fails; 3: results are absent.",
+        "published numbers (tier paper only), claims of the suite. Exit 1: one fails; 3: results are absent.",
     )
     add_suites(parser)
     parser.add_argument("--gate", action="store_true", help="let absent results pass: exit 1 or 0")
@@ -28,34 +30,46 @@ def run(args: argparse.Namespace) -> int:
     """0, 1 where one fails, 3 where results are absent."""
     from bench.verdict.baseline import load
     from bench.verdict.check import judge
+    from bench.verdict.claims import judge as judge_claims
     from bench.verdict.gather import gather
     from bench.verdict.references import published_table
     from bench.verdict.verdicts import exit_code
 
-    judged = [
-        (suite, judge(gather(suite, args.tier), load(suite, args.tier), published_table(suite)))
-        for suite in located(args)
-    ]
-    code = exit_code((verdict for _, verdicts in judged for verdict in verdicts), args.gate)
+    judged = []
+    for suite in located(args):
+        results = gather(suite, args.tier)
+        verdicts = judge(results, load(suite, args.tier), published_table(suite))
+        judged.append(_Judged(suite, args.tier, verdicts, judge_claims(results)))
+    # Claims are statistics, not gates: none of them makes the command fail.
+    code = exit_code((verdict for found in judged for verdict in found.verdicts), args.gate)
     if args.json:
-        print_json({"exit": code, "suites": [_as_json(suite, args.tier, verdicts) for suite, verdicts in judged]})
+        print_json({"exit": code, "suites": [_as_json(found) for found in judged]})
     else:
-        print("\n\n".join(_text(suite, args.tier, verdicts) for suite, verdicts in judged))
+        print("\n\n".join(_text(found) for found in judged))
     return code
 
 
-def _as_json(suite: "Located", tier: str, verdicts: "list[Verdict]") -> dict[str, Any]:
+class _Judged(NamedTuple):
+    suite: "Located"
+    tier: "Tier"
+    verdicts: "list[Verdict]"
+    claims: "list[ClaimVerdict]"
+
+
+def _as_json(found: _Judged) -> dict[str, Any]:
     return {
-        "suite": suite.name,
-        "tier": tier,
-        "counts": _counts(verdicts),
-        "verdicts": [verdict.as_json() for verdict in verdicts],
+        "suite": found.suite.name,
+        "tier": found.tier,
+        "counts": _counts(found.verdicts),
+        "verdicts": [verdict.as_json() for verdict in found.verdicts],
+        "claims": [claim.as_json() for claim in found.claims],
     }
 
 
-def _text(suite: "Located", tier: str, verdicts: "list[Verdict]") -> str:
+def _text(found: _Judged) -> str:
     from tabulate import tabulate
 
+    suite, tier, verdicts, claims = found
     lines = [
         [v.row, "" if v.repetition is None else str(v.repetition), _status(v), " ".join(v.message.split())]
         for v in verdicts
@@ -66,8 +80,20 @@ def _text(suite: "Located", tier: str, verdicts: "list[Verdict]") -> str:
     parts = [f"{suite.name}, tier {tier}", "\n".join(line.rstrip() for line in table.splitlines())]
     if tier != "paper" and any(v.kind == "reference" for v in verdicts):
         parts.append("Published numbers: not run at tier paper.")
+    if claims:
+        parts.append(_claims(found))
     counts = ", ".join(f"{number} {status}" for status, number in _counts(verdicts).items())
     return "\n".join([*parts, f"{suite.name}: {counts}"])
+
+
+def _claims(found: _Judged) -> str:
+    from tabulate import tabulate
+
+    from bench.report.claims import HEADINGS, lines, notes
+
+    cells = lines(found.claims, found.tier, found.suite.suite.tiers[found.tier])
+    table = tabulate(cells, HEADINGS, tablefmt="plain", disable_numparse=True)
+    return "\n".join([*(line.rstrip() for line in table.splitlines()), *notes(found.claims)])
 
 
 def _status(verdict: "Verdict") -> str:

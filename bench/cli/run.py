@@ -82,7 +82,10 @@ def _dry_run(jobs: "list[Job]", store: "Store") -> int:
 
     for job in jobs:
         state = "blocked" if job.blocked else "done" if record_of(job, store) else "missing"
-        print(f"{state:8} {job.identity[:12]} {job.name}{f': {job.blocked}' if job.blocked else ''}")
+        print(f"{state:8} {job.identity[:12]} {job.name}")
+    absent = dict.fromkeys(reason for job in jobs for reason in job.absent)
+    if absent:
+        print(f"absent, {len(absent)}:", *absent, sep="\n  ")
     return INCOMPLETE if any(job.blocked for job in jobs) else 0
 
 

@@ -8,6 +8,7 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.plan.jobs import Job
+    from bench.quantization.apply import Quantizers
     from bench.quantization.placement import Placement
     from bench.spec.load import Located
 
@@ -63,6 +64,11 @@ def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
         "data": jobs[0].data if jobs else None,
         "blocked": sorted(map(str, blocked)),
         "rows": _rows(located, jobs),
+        **{
+            name: [entry.model_dump(mode="json", exclude_none=True) for entry in declared]
+            for name, declared in (("claims", located.suite.claims), ("regime", located.suite.regime))
+            if declared
+        },
     }
 
 
@@ -121,7 +127,7 @@ def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
-    from bench.engine.inspect import placement_of
+    from bench.engine.inspect import placement_of, quantizers_of
 
     placement = placement_of(job, args.root.resolve())
     pins = placement.pins(job.protocol["policy"]["edge_bits"])
@@ -129,7 +135,7 @@ def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
     return {
         "pins": pins.model_dump(),
         "pinned": declared.model_dump() if declared else None,
-        **_sites(placement),
+        **_sites(placement, quantizers_of(job, placement)),
         "full_precision": list(placement.fp),
     }
 
@@ -142,16 +148,21 @@ def _costs(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
     return {"rows": [{"id": j.row.id, "bits": str(j.row.bits), **footprint(j, root)._asdict()} for j in own]}
 
 
-def _sites(placement: "Placement") -> dict[str, Any]:
-    weights = [
-        {"module": site.module, "tensor": site.name, "bits": site.bits, "signed": site.signed}
-        for site in placement.weights
-    ]
+def _sites(placement: "Placement", quantizers: "Quantizers") -> dict[str, Any]:
+    def grid(site: Any) -> dict[str, Any]:
+        quantizer = quantizers[site.name]
+        return {
+            "bits": site.bits,
+            "signed": site.signed,
+            "scheme": quantizer.scheme,
+            "granularity": quantizer.granularity,
+        }
+
+    weights = [{"module": site.module, "tensor": site.name, **grid(site)} for site in placement.weights]
     activations = [
         {
             "tensor": site.name,
-            "bits": site.bits,
-            "signed": site.signed,
+            **grid(site),
             "producer": site.producer,
             "readers": [{"module": module, "call": call} for module, call in site.readers],
         }

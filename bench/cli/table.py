@@ -24,7 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The table of a suite: what was measured here, beside what its paper printed.",
     )
     add_suites(parser)
-    parser.add_argument("--format", choices=FORMATS, default="github", help="default: github")
+    parser.add_argument("--format", choices=FORMATS, default="github", help="default: github; csv holds no claims")
     parser.add_argument("--committed", action="store_true", help="the committed baseline's results, not the local ones")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file")
     parser.set_defaults(run=run)

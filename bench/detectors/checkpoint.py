@@ -21,8 +21,13 @@ def save_weights(model: nn.Module, path: Path) -> str:
     return sha256(path)
 
 
-def load_weights(model: nn.Module, path: Path, expected: str) -> None:
-    """Load the state that `save_weights` wrote, all keys of it.
+def load_weights(
+    model: nn.Module, path: Path, expected: str, part: str | None = None, without: str | None = None
+) -> None:
+    """Load the state that `save_weights` wrote, all keys of it; of the child `without`, where it has one, none.
+
+    With `part`, a submodule's name, only that is loaded, all keys of the model's own: a detector that reads fewer
+    stages of a backbone does not build the others.
 
     Raises BenchError where the file is absent, has another hash, holds more than tensors, or does not fit.
     """
@@ -35,7 +40,15 @@ def load_weights(model: nn.Module, path: Path, expected: str) -> None:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
+        # In place: a copy would lose the versions that modules find in the state.
+        for key in [key for key in state if key.split(".")[0] == without]:
+            del state[key]
+        if part is None:
+            model.load_state_dict(state)
+        else:
+            module = model.get_submodule(part)
+            wanted = {name: f"{part}.{name}" for name in module.state_dict()}
+            module.load_state_dict({name: state[full] for name, full in wanted.items() if full in state})
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         raise BenchError(f"{path}: {str(error).splitlines()[0]}") from None
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.detectors.build import build_detector, refuse_training
-from bench.detectors.checkpoint import load_weights, save_weights
+from bench.detectors.checkpoint import save_weights
 from bench.detectors.initial import initialise
 from bench.detectors.pipeline import Draw, train_loader
 from bench.detectors.predict import predict
@@ -26,6 +26,7 @@ from bench.engine.order import Order
 from bench.engine.quantize import Placed, quantize
 from bench.engine.schedule import in_steps
 from bench.engine.seeds import seed_all
+from bench.engine.start import load_start
 from bench.engine.training import train
 from bench.engine.world import device, joined, world
 from bench.evaluation.predictions import Predictions
@@ -54,10 +55,14 @@ class _Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         yield
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.phases[name] = Phase(wall_s=round(time.perf_counter() - begin, 3), peak_mib=round(peak, 1))
+        self.phases[name] = Phase(
+            wall_s=round(time.perf_counter() - begin, 3),
+            cpu_s=round(time.process_time() - busy, 3),
+            peak_mib=round(peak, 1),
+        )
 
 
 def execute(order: Order, folder: JobFolder, report: Report) -> None:
@@ -100,7 +105,7 @@ class _Run:
             name, classes = order.protocol["detector"]["name"], self.splits["train"].classes
             self.model = build_detector(name, self.scale, classes, seeds["init"])
             if order.start is not None:
-                load_weights(self.model, order.start.checkpoint, order.start.sha256)
+                load_start(self.model, order.start, order.protocol.get("start_part"))
             else:
                 initialise(self.model, self.scale.init, order.root)
             methods = build(order.protocol["methods"])
@@ -132,8 +137,11 @@ class _Run:
         """Write the checkpoint, where there was training, and the record."""
         order, placed, clock = self.order, self.placed, self.clock
         checkpoint = save_weights(self.model, self.folder.checkpoint) if self.recipe is not None else None
-        where = "cuda" if torch.cuda.is_available() else "cpu"
-        facts = environment(kernels.name(where), order.threads, 0, world().size, device())
+        extras = (
+            ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
+        )
+        path = kernels.name("cuda" if torch.cuda.is_available() else "cpu") if placed else "eager"
+        facts = environment(path, order.threads, 0, world().size, device(), extras)
         head, dirty = commit(order.root)
         record = Record(
             identity=order.identity,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.engine.inspect import build, empty_batch
 from bench.engine.quantize import passes, trace_placement
 from bench.plan.jobs import Job
+from bench.quantization.attention import explicit_attention
 from bench.quantization.placement import Placement
 from bench.spec.bits import Bits
 from bench.spec.placement import Policy
@@ -38,6 +39,8 @@ def footprint(job: Job, root: Path) -> Footprint:
     if job.protocol["policy"]:
         policy = Policy.model_validate_json(json.dumps(job.protocol["policy"]))
         placement = trace_placement(model, batch, policy, Bits.parse(job.protocol["bits"]))
+    # torch's own attention would hide its projections from the count.
+    explicit_attention(model)
     macs = _macs(model, batch)
     weights, inputs = _bits(placement)
     return Footprint(

@@ -12,7 +12,10 @@ from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.engine.quantize import trace_placement
 from bench.errors import BenchError
+from bench.methods.protocol import build as build_methods
+from bench.methods.protocol import having
 from bench.plan.jobs import Job
+from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.spec.bits import Bits
 from bench.spec.data import DataSpec
@@ -32,11 +35,21 @@ def placement_of(job: Job, root: Path) -> Placement:
     return trace_placement(model, empty_batch(*scale.input.size), policy, Bits.parse(job.protocol["bits"]))
 
 
+def quantizers_of(job: Job, placement: Placement) -> Quantizers:
+    """The quantizers that the job's method makes for a placement, not calibrated."""
+    quantizers: Quantizers = having(build_methods(job.protocol["methods"]), "make_quantizers")[0](placement)
+    return quantizers
+
+
 def build(job: Job, root: Path) -> tuple[nn.Module, DetectorScale]:
-    """The job's detector with the classes of its data, its weights arbitrary."""
+    """The job's detector with the classes of its data, as its methods adapt it, its weights arbitrary."""
     scale = DetectorScale.model_validate_json(json.dumps(job.protocol["detector"]["scale"]))
     names = tuple(f"class{k}" for k in range(_class_count(job, root)))
-    return build_detector(job.protocol["detector"]["name"], scale, names, 0), scale
+    model = build_detector(job.protocol["detector"]["name"], scale, names, 0)
+    for of in (*job.lineage, job):
+        for adapt in having(build_methods(of.protocol["methods"]), "adapt_model"):
+            adapt(model)
+    return model, scale
 
 
 def _class_count(job: Job, root: Path) -> int:

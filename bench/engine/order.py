@@ -12,6 +12,10 @@ class Start(Spec):
 
     checkpoint: Path
     sha256: str
+    methods: tuple[dict[str, Any], ...] = ()
+    """Of all rows behind it, the first row's first: they adapted its model."""
+    attention: bool = False
+    """Whether one of them quantized attention, which made it explicit."""
 
 
 class Order(Spec):

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from bench.data.dataset import Dataset
-from bench.detectors.pipeline import Draw, train_loader
+from bench.detectors.pipeline import Draw, subtracts_mean, train_loader
 from bench.engine.order import Order
 from bench.engine.seeds import seed_all
 from bench.errors import BenchError
 from bench.methods.protocol import having
 from bench.quantization.apply import apply
-from bench.quantization.placement import LAYERS, Placement, check_pins, place
+from bench.quantization.attention import explicit_attention
+from bench.quantization.placement import Placement, check_pins, place, quantizable
 from bench.quantization.trace import record_reads
 from bench.spec.bits import Bits
 from bench.spec.detector import DetectorScale
@@ -68,13 +69,17 @@ def quantize(
 
 
 def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bits: Bits) -> Placement:
-    """The placement of a policy in `model`, found by one pass over `batch` in eval mode."""
+    """The placement of a policy in `model`, found by one pass over `batch` in eval mode.
+
+    Where the policy quantizes attention, that of the model becomes explicit.
+    """
+    if "attention" in policy.layers:
+        explicit_attention(model)
     training = model.training
     model.eval()
-    types = tuple(LAYERS[layer] for layer in policy.layers)
-    reads = record_reads(model, types, next(passes(model, [batch])))
+    reads = record_reads(model, quantizable(model, policy), next(passes(model, [batch])))
     model.train(training)
-    return place(model, reads, policy, bits)
+    return place(model, reads, policy, bits, not subtracts_mean(model))
 
 
 def passes(model: nn.Module, batches: list[dict[str, Any]]) -> Iterator[Callable[[], Any]]:

@@ -42,7 +42,7 @@ class _Schedule(LRSchedulerMixin, _ParamScheduler):  # type: ignore[misc]
 
 
 class _Watch(Hook):  # type: ignore[misc]
-    """Keeps BatchNorm as the recipe says, reports progress, fails where a loss is not finite."""
+    """Keeps the backbone's BatchNorm as the recipe says, reports progress, fails where a loss is not finite."""
 
     def __init__(self, recipe: Recipe, total: int, progress: Progress) -> None:
         self.frozen_norm = recipe.batch_norm == "frozen"
@@ -51,8 +51,9 @@ class _Watch(Hook):  # type: ignore[misc]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if self.frozen_norm:
-            for module in runner.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for name, module in runner.model.named_modules():
+                # Under DDP the detector is a child `module`.
+                if "backbone" in name.split(".")[:2] and isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -73,7 +74,8 @@ class _QuietRunner(Runner):  # type: ignore[misc]
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> Any:
         """As mmengine, which names a GPU even where there is none."""
         if self.distributed and not torch.cuda.is_available():
-            return MMDistributedDataParallel(module=model, broadcast_buffers=False)
+            unused = bool(self.cfg.get("find_unused_parameters"))
+            return MMDistributedDataParallel(module=model, broadcast_buffers=False, find_unused_parameters=unused)
         return super().wrap_model(model_wrapper_cfg, model)
 
 
@@ -111,6 +113,8 @@ def train(
         default_scope="mmdet",
         launcher="none" if here.size == 1 else "pytorch",
         visualizer=dict(type="Visualizer", vis_backends=[]),
+        # A decoder's own call of the box branch lets no gradient through to the step size of what it reads.
+        cfg=dict(find_unused_parameters=hasattr(model, "quantizers")),
     )
     runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]

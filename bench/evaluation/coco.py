@@ -24,6 +24,7 @@ from bench.evaluation.scores import Scores, category_names, check_references
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "AR1", "AR10", "AR100", "AR_S", "AR_M", "AR_L")
 """In the order of `COCOeval.stats`; S, M, L are the area ranges, AR1 the recall at one box an image."""
 
+AREAS = ("all", "small", "medium", "large")
 _SMALL, _LARGE, _ALL = 32.0**2, 96.0**2, 1e5**2  # px², COCO's own
 
 
@@ -43,7 +44,11 @@ def score_coco(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *
         BenchError: a detection on an image or of a category that `gt` lacks.
     """
     check_references(gt, detections)
-    evaluation = _evaluate(_ground_truth(gt), _results(gt, detections), area_scale)
+    evaluation = evaluator(gt, detections, area_scale)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
     names = category_names(gt)
     precision = evaluation.eval["precision"][:, :, :, :, -1]  # IoU × recall × category × area, 100 detections
     per_category = {
@@ -51,6 +56,14 @@ def score_coco(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *
     }
     stats = [float(value) for value in evaluation.stats]
     return Scores(dict(zip(METRICS, stats, strict=True)), per_category)
+
+
+def evaluator(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], area_scale: float) -> COCOeval:
+    """An evaluation that has not begun; arguments as `score_coco` has them, references checked before."""
+    evaluation = COCOeval(_ground_truth(gt), _results(gt, detections), "bbox")
+    small, large = _SMALL * area_scale, _LARGE * area_scale
+    evaluation.params.areaRng = [[0.0, _ALL], [0.0, small], [small, large], [large, _ALL]]
+    return evaluation
 
 
 def _category(precision: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -69,17 +82,6 @@ def _mean(precision: npt.NDArray[np.float64]) -> float:
     """COCOeval's mean: -1 marks what is undefined."""
     defined = precision[precision > -1]
     return float(np.mean(defined)) if defined.size else -1.0
-
-
-def _evaluate(gt: COCO, results: COCO, area_scale: float) -> COCOeval:
-    evaluation = COCOeval(gt, results, "bbox")
-    small, large = _SMALL * area_scale, _LARGE * area_scale
-    evaluation.params.areaRng = [[0.0, _ALL], [0.0, small], [small, large], [large, _ALL]]
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
 
 
 def _ground_truth(gt: Mapping[str, Any]) -> COCO:

@@ -11,7 +11,7 @@ Padilla): recalls of exactly 3/10, 6/10 and 7/10 lie just below their level. MAT
 differ there by one rounding step.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ Flags = npt.NDArray[np.bool_]
 
 Variant = Literal["voc07", "voc12"]
 Pixels = Literal["inclusive", "exclusive"]
+NEITHER, HIT, MISS = 0, 1, 2
+"""What a detection is at one IoU threshold."""
 
 
 class _Boxes(NamedTuple):
@@ -72,23 +74,49 @@ def score_voc(
         UsageError: `iou` out of range.
         BenchError: a detection on an image or of a category that `gt` lacks.
     """
+    check_references(gt, detections)
+    average = _AVERAGES[variant]
+    per_category: dict[str, dict[str, float]] = {}
+    for name, found in zip(category_names(gt).values(), match_categories(gt, detections, iou, pixels), strict=True):
+        positives = len(found.objects)
+        hits = found.code[found.code != NEITHER] == HIT
+        ap = average(*_curve(hits, positives)) if positives else -1.0
+        per_category[name] = {"AP": ap, "gt": positives, "detections": len(found.code)}
+    defined = [values["AP"] for values in per_category.values() if values["gt"]]
+    return Scores({"mAP": sum(defined) / len(defined) if defined else -1.0}, per_category)
+
+
+class Matched(NamedTuple):
+    """N detections of one category, by falling score."""
+
+    image: Ints
+    """N: image ids."""
+    score: Floats
+    """N."""
+    code: npt.NDArray[np.int8]
+    """N: NEITHER, HIT or MISS."""
+    objects: Ints
+    """Image id of each object that counts."""
+
+
+def match_categories(
+    gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], iou: float, pixels: Pixels
+) -> Iterator[Matched]:
+    """Each category by ascending id; arguments as `score_voc` has them, references checked before.
+
+    Raises:
+        UsageError: `iou` out of range.
+    """
     if not 0 < iou <= 1:
         raise UsageError(f"the IoU threshold must lie above 0 and be at most 1, not {iou}")
-    check_references(gt, detections)
-    average, extent = _AVERAGES[variant], _EXTENTS[pixels]
     objects = _boxes(gt["annotations"], _neither)
     found = _boxes(detections, lambda detection: float(detection["score"]))
-    per_category: dict[str, dict[str, float]] = {}
-    for key, name in category_names(gt).items():
+    for key in category_names(gt):
         own = objects.take(objects.category == key)
         ranked = found.take(found.category == key)
         ranked = ranked.take(np.argsort(-ranked.extra, kind="stable"))
-        positives = int(np.count_nonzero(own.extra == 0))
-        hits = _hits(own, ranked, iou, extent)
-        ap = average(*_curve(hits, positives)) if positives else -1.0
-        per_category[name] = {"AP": ap, "gt": positives, "detections": len(ranked.image)}
-    defined = [values["AP"] for values in per_category.values() if values["gt"]]
-    return Scores({"mAP": sum(defined) / len(defined) if defined else -1.0}, per_category)
+        code = _codes(own, ranked, iou, _EXTENTS[pixels])
+        yield Matched(ranked.image, ranked.extra, code, own.image[own.extra == 0])
 
 
 def _neither(annotation: Mapping[str, Any]) -> float:
@@ -105,17 +133,16 @@ def _boxes(entries: Sequence[Mapping[str, Any]], extra: Callable[[Mapping[str, A
     )
 
 
-def _hits(own: _Boxes, ranked: _Boxes, iou: float, extent: float) -> Flags:
-    """Hit (True) or miss (False) of the ranked detections, without those that are neither."""
+def _codes(own: _Boxes, ranked: _Boxes, iou: float, extent: float) -> npt.NDArray[np.int8]:
+    """HIT, MISS or NEITHER of the ranked detections."""
     best, target = _nearest(own, ranked, extent)
     matched = best >= iou
-    neither = np.zeros(len(best), np.bool_)
-    neither[matched] = own.extra[target[matched]] > 0
+    code = np.full(len(best), MISS, np.int8)
+    code[np.flatnonzero(matched)[own.extra[target[matched]] > 0]] = NEITHER
     # Which object a detection goes to does not depend on what is taken: the first that goes there is the hit.
-    rivals = np.flatnonzero(matched & ~neither)
-    hit = np.zeros(len(best), np.bool_)
-    hit[rivals[np.unique(target[rivals], return_index=True)[1]]] = True
-    return hit[~neither]
+    rivals = np.flatnonzero(matched & (code != NEITHER))
+    code[rivals[np.unique(target[rivals], return_index=True)[1]]] = HIT
+    return code
 
 
 def _nearest(own: _Boxes, ranked: _Boxes, extent: float) -> tuple[Floats, Ints]:

@@ -12,7 +12,9 @@ from torch import nn
 
 from bench.quantization.apply import Quantizers, calibrate
 from bench.quantization.lsq import LsqQuantizer
+from bench.quantization.mqbench import lsq_quantizers
 from bench.quantization.placement import Placement
+from bench.quantization.quantizer import step_shape
 from bench.spec.methods import LsqOptions
 
 
@@ -22,14 +24,24 @@ class LSQ:
     version = 1
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.options = LsqOptions.model_validate_json(json.dumps(options))
+        self.options: LsqOptions = LsqOptions.model_validate_json(json.dumps(options))
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """An LSQ quantizer for each weight and each distinct input tensor."""
         o = self.options
+        if o.backend == "mqbench":
+            return lsq_quantizers(placement, o)
         weights = {
-            site.name: LsqQuantizer(site.bits, site.signed, o.weights, o.range_test, o.grad_scale, batched=False)
-            for site in placement.weights
+            s.name: LsqQuantizer(
+                s.bits,
+                s.signed,
+                o.weights,
+                o.range_test,
+                o.grad_scale,
+                batched=False,
+                shape=step_shape(s.shape, o.granularity),
+            )
+            for s in placement.weights
         }
         activations = {
             site.name: LsqQuantizer(site.bits, site.signed, o.activations, o.range_test, o.grad_scale, batched=True)

@@ -22,7 +22,11 @@ class Method(Protocol):
     def __init__(self, options: dict[str, Any]) -> None: ...
 
     def adapt_model(self, model: nn.Module) -> None:
-        """Change the FP model in place, its checkpoint loaded, before anything is quantized."""
+        """Change the FP model in place, its checkpoint loaded, before anything is quantized.
+
+        It also runs, on arbitrary weights, before a row that starts from this one loads this one's: what it adds to the
+        model, or takes from it, must not hang on the weights.
+        """
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """One quantizer for each site of the placement; at most one method of a row has this hook."""

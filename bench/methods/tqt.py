@@ -13,7 +13,9 @@ from typing import Any
 from torch import nn
 
 from bench.quantization.apply import Quantizers, calibrate
+from bench.quantization.mqbench import tqt_quantizers
 from bench.quantization.placement import Placement
+from bench.quantization.quantizer import step_shape
 from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
 from bench.spec.methods import TqtFixedOptions, TqtOptions
 
@@ -29,7 +31,10 @@ class TQT:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A TQT quantizer for each weight and each distinct input tensor."""
         o = self.options
-        weights = {s.name: TqtQuantizer(s.bits, s.signed, o.weights) for s in placement.weights}
+        weights = {
+            s.name: TqtQuantizer(s.bits, s.signed, o.weights, step_shape(s.shape, o.granularity))
+            for s in placement.weights
+        }
         activations = {s.name: TqtQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
         return {**weights, **activations}
 
@@ -49,6 +54,8 @@ class TqtFixed:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed power of two for each weight and each distinct input tensor."""
         o = self.options
+        if o.backend == "mqbench":
+            return tqt_quantizers(placement, o)
         weights = {s.name: TqtFixedQuantizer(s.bits, s.signed, o.weights, "weight") for s in placement.weights}
         activations = {
             s.name: TqtFixedQuantizer(

@@ -12,6 +12,7 @@ from torch import nn
 
 from bench.quantization.apply import Quantizers, calibrate
 from bench.quantization.placement import Placement
+from bench.quantization.quantizer import step_shape
 from bench.quantization.uniform import UniformQuantizer
 from bench.spec.methods import UniformOptions
 
@@ -27,7 +28,10 @@ class Uniform:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed step for each weight and each distinct input tensor."""
         o = self.options
-        weights = {s.name: UniformQuantizer(s.bits, s.signed, o.weights) for s in placement.weights}
+        weights = {
+            s.name: UniformQuantizer(s.bits, s.signed, o.weights, step_shape(s.shape, o.granularity))
+            for s in placement.weights
+        }
         activations = {s.name: UniformQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
         return {**weights, **activations}
 

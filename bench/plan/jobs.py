@@ -8,6 +8,7 @@ import bench.detectors
 import bench.engine
 import bench.evaluation
 import bench.quantization
+from bench.data.absent import absent_data
 from bench.data.fingerprint import fingerprint
 from bench.detectors.zoo import absent_checkpoint
 from bench.errors import BenchError, UsageError
@@ -32,14 +33,24 @@ class Job:
     start: "Job | None"
     data: dict[str, Any]
     """The data specification as declared, with its paths."""
-    blocked: str | None
-    """Why the job cannot run: its data or its published weights are absent."""
+    absent: tuple[str, ...]
+    """Why the job cannot run: each file of its data and its published weights that is absent or unusable."""
     cost_s: float | None
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the job cannot run, on one line; None where it can."""
+        return "; ".join(self.absent) or None
 
     @property
     def name(self) -> str:
         """As messages call it: `hqod/table1 lsq-4 mini seed 0`."""
         return f"{self.suite} {self.row.id} {self.tier} seed {self.repetition}"
+
+    @property
+    def lineage(self) -> "tuple[Job, ...]":
+        """The jobs whose models it inherits whole, one from the other, the first one first."""
+        return () if self.start is None or self.row.start_part else (*self.start.lineage, self.start)
 
 
 def plan(located: Located, tier: Tier, rows: tuple[str, ...] = (), seeds: int | None = None) -> list[Job]:
@@ -69,10 +80,14 @@ class _Builder:
     def __init__(self, located: Located, tier: Tier, spec: TierSpec) -> None:
         self.located, self.tier, self.spec = located, tier, spec
         self.jobs: dict[tuple[str, int], Job] = {}
+        self.pin = "absent"
+        self.absent: tuple[str, ...] = ()
         try:
-            self.pin, self.blocked = fingerprint(spec.data, located.root), None
+            self.absent = absent_data(spec.data, located.root)
+            if not self.absent:
+                self.pin = fingerprint(spec.data, located.root)
         except BenchError as error:
-            self.pin, self.blocked = "absent", str(error)
+            self.absent = (str(error),)
 
     def job(self, row: Row, repetition: int) -> Job:
         key = (row.id, repetition)
@@ -89,14 +104,15 @@ class _Builder:
                 identity=identity(protocol),
                 start=start,
                 data=self.spec.data.model_dump(mode="json"),
-                blocked="; ".join(filter(None, (self.blocked, self._absent_weights(row)))) or None,
+                absent=(*self.absent, *self._absent_weights(row)),
                 cost_s=recipe.cost_s if recipe else None,
             )
         return self.jobs[key]
 
-    def _absent_weights(self, row: Row) -> str | None:
+    def _absent_weights(self, row: Row) -> tuple[str, ...]:
         init = self.spec.detectors[row.detector].init
-        return absent_checkpoint(init, self.located.root) if row.start is None else None
+        absent = absent_checkpoint(init, self.located.root) if row.start is None else None
+        return (absent,) if absent else ()
 
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
         suite, spec = self.located.suite, self.spec
@@ -128,6 +144,7 @@ class _Builder:
             "calibration": _dump(spec.calibration) if quantized else None,
             "recipe": recipe,
             "start": start.identity if start else None,
+            **({"start_part": row.start_part} if row.start_part else {}),
             "seeds": {
                 "repetition": repetition,
                 "data": derive_seed("data", self.pin, repetition),

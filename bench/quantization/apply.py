@@ -6,37 +6,57 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.quantization.conv import Held, QuantConv2d
+from bench.quantization.conv import QuantConv2d
+from bench.quantization.layer import Held, QuantLayer
+from bench.quantization.linear import QuantLinear
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import Quantizer
+from bench.quantization.tree import replace
 
 Quantizers = dict[str, Quantizer]
 """By the site's name."""
 
+STATE = "quantizers"
+"""The child of a quantized model that holds its quantizers: their state's keys begin so."""
+
 
 def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> None:
-    """Replace every quantized layer of `model` in place; the quantizers become its child `quantizers`."""
+    """Replace every quantized layer of `model` in place; the quantizers become its child STATE."""
     inputs: dict[str, dict[int, Quantizer]] = {}
     for activation in placement.activations:
         for module, call in activation.readers:
             inputs.setdefault(module, {})[call] = quantizers[activation.name]
+    layers: dict[nn.Module, nn.Module] = {}
     for site in placement.weights:
-        conv = model.get_submodule(site.module)
-        if type(conv) is not nn.Conv2d:
-            raise TypeError(f"{site.module} is a {type(conv).__name__}, not a plain convolution")
         by_call = inputs[site.module]
-        layer = QuantConv2d(conv, Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call)))))
-        parent, _, child = site.module.rpartition(".")
-        setattr(model.get_submodule(parent), child, layer)
-    model.quantizers = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
-    model.register_forward_pre_hook(_PassStart([m for m in model.modules() if isinstance(m, QuantConv2d)]))
+        held = Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call))))
+        layer = model.get_submodule(site.module)
+        layers[layer] = _quantized(layer, held)
+    replace(model, layers)
+    model.add_module(STATE, nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()}))
+    model.register_forward_pre_hook(_PassStart(quantized_layers(model).values()))
+
+
+def quantized_layers(model: nn.Module) -> dict[str, QuantLayer]:
+    """The quantized layers by name; one that stands at several places has the name of the first."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+
+
+def _quantized(layer: nn.Module, held: Held) -> nn.Module:
+    kind = type(layer).__name__
+    # By name: mmcv has wrappers of the same names, which differ from torch's on old versions alone.
+    if isinstance(layer, nn.Conv2d) and kind == "Conv2d":
+        return QuantConv2d(layer, held)
+    if isinstance(layer, nn.Linear) and kind in ("Linear", "Projection"):
+        return QuantLinear(layer, held)
+    raise TypeError(f"a {kind} is neither a plain convolution nor a plain linear layer")
 
 
 class _PassStart:
     """A hook that knows the layers, since finding them takes a hundredth of a step; a copy knows those of its model."""
 
-    def __init__(self, layers: list[QuantConv2d]) -> None:
-        self.layers = layers
+    def __init__(self, layers: Iterable[QuantLayer]) -> None:
+        self.layers = list(layers)
 
     def __call__(self, model: nn.Module, _: Any) -> None:
         for layer in self.layers:
@@ -48,8 +68,7 @@ def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
     """Initialise every step size: weights from themselves, activations from FP passes in eval mode."""
     training = model.training
     model.eval()
-    layers = [module for module in model.modules() if isinstance(module, QuantConv2d)]
-    for layer in layers:
+    for layer in quantized_layers(model).values():
         layer.held.weight.observer.observe(layer.weight)
         layer.held.weight.mode = "off"
         for quantizer in layer.held.inputs:

@@ -1,6 +1,6 @@
 """The quantized convolution, which holds its input and weight as they came and quantizes them again in its backward."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,20 +9,13 @@ from torch.nn.functional import conv2d
 from bench.quantization.functional import fake_quantize
 from bench.quantization.grid import Grid
 from bench.quantization.kernels import choose
+from bench.quantization.layer import Held, QuantLayer
 from bench.quantization.quantizer import Quantizer
 
 _backward_of_conv = torch.ops.aten.convolution_backward.default
 
 
-class Held(NamedTuple):
-    """A layer's quantizers, outside its children: one that many layers share is the child of none of them."""
-
-    weight: Quantizer
-    inputs: tuple[Quantizer, ...]
-    """By the number of the layer's call in one pass: one per pyramid level in a shared head."""
-
-
-class QuantConv2d(nn.Conv2d):
+class QuantConv2d(QuantLayer, nn.Conv2d):
     """A convolution that quantizes its input and its weight; it takes over the parameters of the one it replaces."""
 
     def __init__(self, conv: nn.Conv2d, held: Held) -> None:
@@ -32,37 +25,19 @@ class QuantConv2d(nn.Conv2d):
         super().__init__(*shape, conv.dilation, conv.groups, device="meta")  # type: ignore[arg-type]
         self.weight, self.bias = conv.weight, conv.bias
         self.train(conv.training)
-        self.held = held
-        self.call = 0
-        self.pass_weight: tuple[Tensor, ...] = ()
-        """The quantized weight of the pass under way, where the quantizers are a user's own; in a tuple, since a module
-        takes a bare one for a parameter."""
+        self.hold(held)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, in, h, w] -> [n, out, h', w']."""
-        call, held = self.call, self.held
-        quantizer = held.inputs[call]
-        # Not through `setattr` of nn.Module, which looks for parameters first.
-        self.__dict__["call"] = call + 1
+        quantizer = self.next_input()
         how = (self.stride, self.padding, self.dilation, self.groups)
         weight, bias = self.weight, self.bias
         if self._recomputes(x, quantizer):
-            of_weight = held.weight.grid(weight)
+            of_weight = self.held.weight.grid(weight)
             y: Tensor = _Conv.apply(x, *quantizer.grid(x), weight, *of_weight, bias, how)  # type: ignore[no-untyped-call]
             return y
-        if not self.pass_weight:
-            # Once for all pyramid levels.
-            self.pass_weight = (held.weight(weight),)
-        weight = self.pass_weight[0]
-        if self.call == len(held.inputs):
-            self.pass_weight = ()
+        weight = self.quantized_weight()
         return conv2d(quantizer(x), weight, bias, *how)  # type: ignore[arg-type]
-
-    def start_pass(self) -> None:
-        """The next call is the first of a pass, whatever became of the one before."""
-        self.__dict__["call"] = 0
-        if self.pass_weight:
-            self.pass_weight = ()
 
     def _recomputes(self, x: Tensor, quantizer: Quantizer) -> bool:
         plain = x.dim() == 4 and not isinstance(self.padding, str) and not torch.is_autocast_enabled(x.device.type)

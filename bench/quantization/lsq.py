@@ -23,10 +23,11 @@ class LsqQuantizer(Quantizer):
         range_test: RangeTest,
         grad_scale: str,
         batched: bool,
+        shape: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(bits, signed, observer)
-        self.step = nn.Parameter(torch.ones(()))
-        self.scheme: Scheme = "lsq-paper" if range_test == "paper" else "lsq-mqbench"
+        super().__init__(bits, signed, observer, shape)
+        self.step = nn.Parameter(torch.ones(shape))
+        self.rule: Scheme = "lsq-paper" if range_test == "paper" else "lsq-mqbench"
         self.grad_scale = grad_scale
         self.batched = batched
         """Whether the first dimension is the batch (activations)."""
@@ -37,7 +38,7 @@ class LsqQuantizer(Quantizer):
         # a shared quantizer runs several times in one pass, and after its first time this changes nothing.
         step = self.step
         step.data.abs_().clamp_min_(SMALLEST)
-        return step, Grid(self.scheme, self.qmin, self.qmax, self._gradient_scale(x))
+        return step, Grid(self.rule, self.qmin, self.qmax, self._gradient_scale(x))
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -47,7 +48,7 @@ class LsqQuantizer(Quantizer):
     def _gradient_scale(self, x: Tensor) -> float:
         if self.grad_scale == "none":
             return 1.0
-        count = x.numel()
+        count = x.numel() // self.step.numel()
         if self.grad_scale == "feature" and self.batched:
             count //= x.shape[0]
         return float((count * self.qmax) ** -0.5)

@@ -56,8 +56,17 @@ def zero_point(qmin: int, qmax: int, signed: bool, scheme: Scheme = "hqod") -> i
 class StepObserver:
     """Sees one or many batches of a tensor and proposes its step size."""
 
-    def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool, scheme: Scheme = "hqod") -> None:
+    def __init__(
+        self,
+        spec: Observer,
+        qmin: int,
+        qmax: int,
+        signed: bool,
+        scheme: Scheme = "hqod",
+        shrinks: int = search.SHRINK_STEPS,
+    ) -> None:
         self.spec, self.qmin, self.qmax, self.signed, self.scheme = spec, qmin, qmax, signed, scheme
+        self.shrinks = shrinks
         self.low: Tensor | None = None
         self.high: Tensor | None = None
         self.total = 0.0
@@ -126,7 +135,7 @@ class StepObserver:
 
     def _shrink(self, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         declared = (self.qmin, self.qmax, self.signed, self.scheme)
-        keeps = [1.0 - 0.01 * i for i in range(search.SHRINK_STEPS)]
+        keeps = [1.0 - 0.01 * i for i in range(self.shrinks)]
         steps = [float(step_of_range(low * keep, high * keep, *declared)) for keep in keeps]
         keep = keeps[search.shrink(x, steps, zero_point(*declared), self.qmin, self.qmax, self.spec.p or 2.0)]
         return low * keep, high * keep
@@ -137,3 +146,26 @@ class StepObserver:
         covering = torch.stack(ends).max()
         rounding, count = self.spec.rounding or "weight", self.spec.exponents or 1
         return search.exponent(x, covering, self.qmin, self.qmax, rounding, count)
+
+
+class ChannelObserver:
+    """One StepObserver for each output channel of a weight."""
+
+    def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.channels = [
+            StepObserver(spec, qmin, qmax, signed, shrinks=search.CHANNEL_SHRINK_STEPS) for _ in range(shape[0])
+        ]
+
+    def observe(self, x: Tensor) -> None:
+        """Take one weight [out, ...] into account."""
+        for observer, channel in zip(self.channels, x, strict=True):
+            observer.observe(channel)
+
+    def step(self) -> Tensor:
+        """The step sizes, of `shape`; RuntimeError where nothing was observed."""
+        return torch.stack([observer.step() for observer in self.channels]).view(self.shape)
+
+    def threshold(self) -> Tensor:
+        """The ends of the ranges, of `shape`; RuntimeError where nothing was observed."""
+        return torch.stack([observer.threshold() for observer in self.channels]).view(self.shape)

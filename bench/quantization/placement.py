@@ -6,11 +6,10 @@ from typing import NamedTuple
 from torch import nn
 
 from bench.errors import BenchError
+from bench.quantization.attention import Projection
 from bench.quantization.trace import Read
 from bench.spec.bits import Bits
 from bench.spec.placement import Pins, Policy
-
-LAYERS: dict[str, type[nn.Module]] = {"conv": nn.Conv2d}
 
 
 class WeightSite(NamedTuple):
@@ -20,6 +19,8 @@ class WeightSite(NamedTuple):
     module: str
     bits: int
     signed: bool
+    shape: tuple[int, ...]
+    """Of the weight: the output channels come first."""
 
 
 class ActivationSite(NamedTuple):
@@ -55,14 +56,28 @@ class Placement(NamedTuple):
         )
 
 
-def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits) -> Placement:
+def quantizable(model: nn.Module, policy: Policy) -> dict[str, nn.Module]:
+    """The layers of the policy's kinds, by name; one that stands at several places has the name of the first."""
+    return {name: module for name, module in model.named_modules() if _kind(module) in policy.layers}
+
+
+def _kind(module: nn.Module) -> str | None:
+    if isinstance(module, Projection):
+        return "attention"
+    if isinstance(module, nn.Conv2d):
+        return "conv"
+    return "linear" if isinstance(module, nn.Linear) else None
+
+
+def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits, unsigned_image: bool = False) -> Placement:
     """Decide where quantizers go.
 
+    `unsigned_image`: whether the model's input has no negative values.
     Raises BenchError where a pattern of the policy fits no layer, a layer lies in none of the parts, or a bit
     width is not an integer.
     """
-    types = tuple(LAYERS[layer] for layer in policy.layers)
-    names = [name for name, module in model.named_modules() if isinstance(module, types)]
+    layers = quantizable(model, policy)
+    names = list(layers)
     for pattern in (*policy.first, *policy.last, *policy.keep):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model")
@@ -72,8 +87,16 @@ def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits) -> Pl
     quantized = [n for n in names if n in called and not _fits(n, policy.keep)]
     edge = {name for name in quantized if _fits(name, (*policy.first, *policy.last))}
     weights = tuple(
-        WeightSite(f"{n}.weight", n, policy.edge_bits if n in edge else bits.weight, True) for n in quantized
+        WeightSite(
+            name=f"{n}.weight",
+            module=n,
+            bits=policy.edge_bits if n in edge else bits.weight,
+            signed=True,
+            shape=tuple(model.get_parameter(f"{n}.weight").shape),
+        )
+        for n in quantized
     )
+    unsigned = {*policy.unsigned_after, *(["input"] if unsigned_image else [])}
     groups: dict[tuple[str, int, int], list[Read]] = {}
     for read in reads:
         if read.module in quantized:
@@ -85,7 +108,7 @@ def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits) -> Pl
             readers=tuple((read.module, read.call) for read in group),
             producer=group[0].producer,
             bits=width,
-            signed=group[0].producer not in policy.unsigned_after,
+            signed=group[0].producer not in unsigned,
         )
         for (_, _, width), group in groups.items()
     )

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from bench.quantization.functional import fake_quantize
 from bench.quantization.grid import Grid
-from bench.quantization.observers import StepObserver
-from bench.spec.methods import Observer
+from bench.quantization.observers import ChannelObserver, StepObserver
+from bench.spec.methods import Granularity, Observer
 
 
 def integer_range(bits: int, signed: bool) -> tuple[int, int]:
@@ -15,17 +15,26 @@ def integer_range(bits: int, signed: bool) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
+def step_shape(weight: tuple[int, ...], granularity: Granularity | None) -> tuple[int, ...]:
+    """Shape of the step size of a weight [out, ...]: () per tensor, [out, 1, ...] per channel."""
+    return (weight[0], *(1 for _ in weight[1:])) if granularity == "channel" else ()
+
+
 class Quantizer(nn.Module):
     """Base of all quantizers. `mode`: `observe` feeds the observer and returns x, `off` returns x.
 
-    What holds the step size is the subclass's own: a parameter where it is trained, else a buffer.
+    What holds the step size is the subclass's own: a parameter where it is trained, else a buffer, of `shape`: () for
+    a whole tensor, [out, 1, ...] for a weight's output channels.
     """
 
-    def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
+    scheme = "uniform, symmetric"
+
+    def __init__(self, bits: int, signed: bool, observer: Observer, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.bits, self.signed = bits, signed
+        self.bits, self.signed, self.shape = bits, signed, shape
         self.qmin, self.qmax = integer_range(bits, signed)
-        self.observer = StepObserver(observer, self.qmin, self.qmax, signed)
+        declared = (observer, self.qmin, self.qmax, signed)
+        self.observer = ChannelObserver(*declared, shape) if shape else StepObserver(*declared)
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,6 +61,11 @@ class Quantizer(nn.Module):
         """Set what holds the step size from what was observed."""
         raise NotImplementedError(f"{type(self).__name__} does not say what holds its step size")
 
+    @property
+    def granularity(self) -> Granularity:
+        """What shares one step size."""
+        return "channel" if self.shape else "tensor"
+
     def extra_repr(self) -> str:
-        """Bits and sign, in the model's printout."""
-        return f"bits={self.bits}, signed={self.signed}"
+        """Bits, sign and granularity, in the model's printout."""
+        return f"bits={self.bits}, signed={self.signed}, per {self.granularity}"

@@ -11,6 +11,8 @@ from bench.quantization.functional import Rounding, mqbench_codes
 
 SHRINK_STEPS = 95
 """MQBench's MSE observer tries the range shrunk by 0, 1, ... 94 percent (per tensor)."""
+CHANNEL_SHRINK_STEPS = 80
+"""Per channel it tries 0, 1, ... 79 percent."""
 MAX_EXPONENT = 12
 """MQBench's power-of-two observer takes no step below 2^-12."""
 SLACK = 1e-3

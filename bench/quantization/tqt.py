@@ -12,13 +12,15 @@ from bench.spec.methods import Observer
 class TqtQuantizer(Quantizer):
     """Fake quantization with a power-of-two step that covers a trained threshold t, kept as log2 t."""
 
-    def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
-        super().__init__(bits, signed, observer)
-        self.log2_threshold = nn.Parameter(torch.zeros(()))
+    scheme = "uniform, symmetric, power of two"
+
+    def __init__(self, bits: int, signed: bool, observer: Observer, shape: tuple[int, ...] = ()) -> None:
+        super().__init__(bits, signed, observer, shape)
+        self.log2_threshold = nn.Parameter(torch.zeros(shape))
 
     @property
     def step(self) -> Tensor:
-        """The step size in use, a tensor of no dimension."""
+        """The step size in use, of `shape`."""
         return tqt_step(self.log2_threshold, self.qmax)
 
     def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
@@ -34,6 +36,7 @@ class TqtQuantizer(Quantizer):
 class TqtFixedQuantizer(Quantizer):
     """Fake quantization with a power-of-two step found at calibration; `step` is a buffer."""
 
+    scheme = "uniform, symmetric, power of two"
     step: Tensor
 
     def __init__(self, bits: int, signed: bool, observer: Observer, rounding: Rounding) -> None:

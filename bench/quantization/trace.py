@@ -1,6 +1,6 @@
 """Which tensor feeds which layer, from one recorded forward pass. mmdet's models do not survive fx tracing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,16 @@ class Read(NamedTuple):
     tensor: int
     """Equal numbers mean the same values: one tensor object, not written to in between."""
     producer: str
-    """Name of the operation that made the tensor; `input` where none did."""
+    """Name of the operation that made the tensor's values; `parameter` or `input` where none did."""
+
+
+MOVES = frozenset({"__getitem__", "cat", "chunk", "clone", "contiguous", "dropout", "expand", "flatten", "permute",
+                   "reshape", "split", "squeeze", "stack", "to", "transpose", "unflatten", "unsqueeze",
+                   "view"})  # fmt: skip
+"""Operations that only move values: what they make was made by what made their operands, where that is one thing."""
+
+NON_NEGATIVE = frozenset({"relu", "relu6", "max_pool2d"})
+"""Pooling keeps signs: of what these made it makes values without sign, and of anything else it only moves them."""
 
 
 class _Producers(TorchFunctionMode):
@@ -27,23 +36,48 @@ class _Producers(TorchFunctionMode):
         self.alive: list[Any] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = _operation(func, kwargs or {})
+        operands = list(_tensors((args, kwargs)))
+        if name in MOVES or (name == "max_pool2d" and self.of(operands[0]) not in NON_NEGATIVE):
+            sources = {self.of(tensor) for tensor in operands}
+            name = sources.pop() if len(sources) == 1 else name
+        versions = [tensor._version for tensor in operands]
         result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, Tensor):
-                self.alive.append(tensor)
-                self.made[id(tensor), tensor._version] = _operation(func)
+        # An assignment to a part of a tensor changes it and returns nothing.
+        changed = [t for t, version in zip(operands, versions, strict=True) if t._version != version]
+        for tensor in (*changed, *_tensors(result)):
+            self.alive.append(tensor)
+            self.made[id(tensor), tensor._version] = name
         return result
 
+    def of(self, tensor: Tensor) -> str:
+        unmade = "parameter" if isinstance(tensor, nn.Parameter) else "input"
+        return self.made.get((id(tensor), tensor._version), unmade)
 
-def _operation(func: Any) -> str:
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+def _operation(func: Any, options: dict[str, Any]) -> str:
     name = getattr(func, "__name__", type(func).__name__)
-    # F.max_pool2d is a dispatcher whose own name says nothing.
-    return "max_pool2d" if func is torch.nn.functional.max_pool2d else name.removesuffix("_")
+    # F.max_pool2d is a dispatcher whose own name says nothing; torch's ReLU6 is a hardtanh from 0.
+    if func is torch.nn.functional.max_pool2d:
+        return "max_pool2d"
+    if name == "hardtanh" and options.get("min_val") == 0:
+        return "relu6"
+    return name if name.endswith("__") else name.removesuffix("_")
 
 
 @torch.no_grad()
-def record_reads(model: nn.Module, layers: tuple[type[nn.Module], ...], forward: Callable[[], Any]) -> list[Read]:
-    """Run `forward` once and list every call of the model's modules of type `layers`, in order."""
+def record_reads(model: nn.Module, layers: Collection[str], forward: Callable[[], Any]) -> list[Read]:
+    """Run `forward` once and list every call of the model's modules of those names, in order."""
     producers = _Producers()
     reads: list[Read] = []
     calls: dict[str, int] = {}
@@ -56,11 +90,11 @@ def record_reads(model: nn.Module, layers: tuple[type[nn.Module], ...], forward:
             key = (id(x), x._version)
             call = calls.get(name, 0)
             calls[name] = call + 1
-            reads.append(Read(name, call, tensors.setdefault(key, len(tensors)), producers.made.get(key, "input")))
+            reads.append(Read(name, call, tensors.setdefault(key, len(tensors)), producers.of(x)))
 
         return hook
 
-    hooks = [m.register_forward_pre_hook(watch(n)) for n, m in model.named_modules() if isinstance(m, layers)]
+    hooks = [model.get_submodule(name).register_forward_pre_hook(watch(name)) for name in layers]
     try:
         with producers:
             forward()

@@ -13,9 +13,9 @@ class UniformQuantizer(Quantizer):
 
     step: Tensor
 
-    def __init__(self, bits: int, signed: bool, observer: Observer) -> None:
-        super().__init__(bits, signed, observer)
-        self.register_buffer("step", torch.ones(()))
+    def __init__(self, bits: int, signed: bool, observer: Observer, shape: tuple[int, ...] = ()) -> None:
+        super().__init__(bits, signed, observer, shape)
+        self.register_buffer("step", torch.ones(shape))
 
     def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
         """The step, and the grid of uniform quantization."""

@@ -1,10 +1,11 @@
 """The environment key: within one, results are promised to be equal to the bit."""
 
 import hashlib
+import json
 import os
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "n
             "opencv-python-headless", "pycocotools")  # fmt: skip
 
 
-def environment(kernels: str, threads: int, workers: int, processes: int = 1, device: str = "cpu") -> dict[str, Any]:
-    """All that may move a float: library versions, processor, threads, processes, loader workers, kernel path."""
+def environment(
+    kernels: str, threads: int, workers: int, processes: int = 1, device: str = "cpu", extras: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """All that may move a float: library versions, processor, threads, processes, loader workers, kernel path.
+
+    `extras` are packages that this job alone used.
+    """
     together = {} if processes == 1 else {"processes": processes}
     return {
         **together,
-        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "packages": {name: found for name in (*PACKAGES, *extras) if (found := _version(name)) is not None},
         "python": ".".join(platform.python_version_tuple()[:2]),
         "machine": platform.machine(),
         "processor": processor(),
@@ -55,6 +61,9 @@ def cores() -> int:
 
 def _version(name: str) -> str | None:
     try:
-        return version(name)
+        found = distribution(name)
     except PackageNotFoundError:
         return None
+    # What was installed from a repository says of which commit it is.
+    commit = json.loads(found.read_text("direct_url.json") or "{}").get("vcs_info", {}).get("commit_id")
+    return f"{found.version} {commit}" if commit else found.version

@@ -20,6 +20,8 @@ class Phase(Spec):
     """Time and memory of one phase of a job."""
 
     wall_s: float
+    cpu_s: float | None = None
+    """Processor seconds of the process, which other work on the machine hardly changes; None in old records."""
     peak_mib: float
     """Largest resident memory of the process up to the end of the phase."""
 

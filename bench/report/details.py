@@ -8,14 +8,21 @@ from bench.records.record import Record
 from bench.report.notes import caution
 from bench.report.wording import data_name, lack, runs_state
 from bench.spec.published import PublishedTable
+from bench.verdict.claims import ClaimVerdict
 from bench.verdict.external import ExternalResult
-from bench.verdict.faults import fault, sound_external, taint, undefined
+from bench.verdict.faults import sound_external, sound_runs, taint, undefined
 from bench.verdict.gather import JobResult, Results, RowResult
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
 
 
-def as_json(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> dict[str, Any]:
+def as_json(
+    results: Results,
+    table: PublishedTable | None,
+    verdicts: Sequence[Verdict],
+    claims: Sequence[ClaimVerdict],
+    committed: bool,
+) -> dict[str, Any]:
     """The whole content; metrics are fractions at full precision, published numbers are in percent."""
     suite = results.located.suite
     spec = suite.tiers[results.tier]
@@ -29,12 +36,13 @@ def as_json(results: Results, table: PublishedTable | None, verdicts: list[Verdi
         "caution": caution(results, table),
         "published": None if table is None else table.model_dump(mode="json", exclude={"rows"}),
         "rows": [_row(row, table, [v for v in verdicts if v.row == row.row.id]) for row in results.rows],
+        "claims": [found.as_json() for found in claims],
     }
 
 
 def _row(row: RowResult, table: PublishedTable | None, verdicts: list[Verdict]) -> dict[str, Any]:
     published = published_row(row.row, table)
-    sound = [r.record for r in row.jobs if r.record is not None and fault(r) is None]
+    sound = sound_runs(row)
     return {
         "id": row.row.id,
         "label": row.row.label,

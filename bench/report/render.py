@@ -9,8 +9,10 @@ from typing import Literal, get_args
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
+from bench.report.claims import HEADINGS, NUMERIC
 from bench.report.table import Column, Table
 
+_CLAIMS = tuple(Column(heading, heading in NUMERIC) for heading in HEADINGS)
 Format = Literal["github", "latex", "csv", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -41,6 +43,9 @@ def _github_one(table: Table) -> str:
     headings = [_markdown(column.heading) for column in table.columns]
     rows = [[_markdown(cell) for cell in row] for row in table.rows]
     parts.append(tabulate(rows, headings, tablefmt="github", disable_numparse=True, colalign=_alignment(table.columns)))
+    if table.claims:
+        cells = [[_markdown(cell) for cell in line] for line in table.claims]
+        parts.append(tabulate(cells, HEADINGS, tablefmt="github", disable_numparse=True, colalign=_alignment(_CLAIMS)))
     parts.append("\n".join(f"* {_markdown(note)}" for note in table.notes))
     return "\n\n".join(parts)
 
@@ -53,12 +58,7 @@ def _latex(tables: Sequence[Table], command: str) -> str:
 
 
 def _latex_one(table: Table) -> str:
-    headings = [column.heading for column in table.columns]
-    rows = [[_line(cell) for cell in row] for row in table.rows]
-    # latex_booktabs escapes the cells and headings itself.
-    body = tabulate(
-        rows, headings, tablefmt="latex_booktabs", disable_numparse=True, colalign=_alignment(table.columns)
-    )
+    body = _latex_body(table.columns, table.rows)
     caption = _tex(f"{table.title}. Tier {table.tier}, {table.data}.")
     bold = [f"\\textbf{{{_tex(table.caution)}}}\\par"] if table.caution is not None else []
     return "\n".join(
@@ -68,14 +68,22 @@ def _latex_one(table: Table) -> str:
             f"\\caption{{{caption}}}",
             *bold,
             body,
+            *(["\\par\\medskip", _latex_body(_CLAIMS, table.claims)] if table.claims else []),
             *(f"\\par\\footnotesize {_tex(note)}" for note in table.notes),
             "\\end{table}",
         ]
     )
 
 
+def _latex_body(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> str:
+    headings = [column.heading for column in columns]
+    rows = [[_line(cell) for cell in line] for line in lines]
+    # latex_booktabs escapes the cells and headings itself.
+    return tabulate(rows, headings, tablefmt="latex_booktabs", disable_numparse=True, colalign=_alignment(columns))
+
+
 def _csv(tables: Sequence[Table], command: str) -> str:
-    """One header over all tables; a column that a table lacks stays empty. Data sets stand in each line."""
+    """One header over all rows of all tables; a column that a table lacks stays empty. Claims are not in it."""
     names = list(dict.fromkeys(column.heading for table in tables for column in table.columns))
     out = io.StringIO()
     writer = csv.DictWriter(out, ["suite", "tier", "data", *names], restval="", lineterminator="\n")

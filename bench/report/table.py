@@ -6,18 +6,26 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from bench.records.record import Record
+from bench.report.claims import lines as claim_lines
+from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
 from bench.report.notes import caution, notes
 from bench.report.wording import EXTERNAL, data_name, percent, printed, runs_state
 from bench.spec.published import PublishedTable, Quantity
 from bench.spec.suite import Row
+from bench.statistics.intervals import seed_interval
 from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge
-from bench.verdict.faults import HEADLINE, fault, sound_external
+from bench.verdict.claims import judge as judge_claims
+from bench.verdict.faults import HEADLINE, sound_external, sound_runs
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
 
+SEED_NOTE = (
+    "± seeds: half the 95 % interval of the mean over training seeds (Student's t); it conditions on one FP "
+    "checkpoint, this data set and one environment, and says nothing of other images."
+)
 COCO: tuple[Quantity, ...] = ("AP", "AP50", "AP75")
 
 
@@ -40,6 +48,8 @@ class Table:
     """What a reader must know before looking at the numbers."""
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    claims: tuple[tuple[str, ...], ...]
+    """Lines below `bench.report.claims.HEADINGS`; none where the suite claims nothing."""
     notes: tuple[str, ...]
     content: dict[str, Any]
     """Everything, for JSON."""
@@ -50,6 +60,7 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
     suite = results.located.suite
     spec = suite.tiers[results.tier]
     verdicts = judge(results, None if committed else baseline, table)
+    claims = judge_claims(results)
     metric = HEADLINE[spec.metric.variant]
     measured: tuple[str, ...] = COCO if metric == "AP" else (metric,)
     columns = _Columns(results, table, measured, committed)
@@ -64,8 +75,13 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
         caution=caution(results, table),
         columns=columns.headings,
         rows=tuple(rows),
-        notes=tuple(notes(results, table, [] if committed else verdicts, committed)),
-        content=as_json(results, table, verdicts, committed),
+        claims=tuple(claim_lines(claims, results.tier, spec)),
+        notes=(
+            *notes(results, table, [] if committed else verdicts, committed),
+            *([SEED_NOTE] if columns.seeds else []),
+            *(claim_notes(claims) if claims else ()),
+        ),
+        content=as_json(results, table, verdicts, claims, committed),
     )
 
 
@@ -77,6 +93,7 @@ class _Columns:
     ) -> None:
         self.table, self.measured, self.committed = table, measured, committed
         self.detectors = len({row.row.detector for row in results.rows}) > 1
+        self.seeds = any(_seeds(sound_runs(row), measured[0]) for row in results.rows)
         rows = [published_row(row.row, table) for row in results.rows]
         self.published = tuple(dict.fromkeys(name for row in rows if row is not None for name in row.metrics))
 
@@ -87,6 +104,7 @@ class _Columns:
             Column("W/A"),
             *([Column("detector")] if self.detectors else []),
             *(Column(name, numeric=True) for name in self.measured),
+            *([Column(f"{self.measured[0]} ± seeds", numeric=True)] if self.seeds else []),
             Column("runs", numeric=True),
             *(Column(f"paper {name}", numeric=True) for name in self.published),
             Column("state"),
@@ -95,7 +113,7 @@ class _Columns:
 
     def lines(self, row: RowResult, verdicts: list[Verdict]) -> list[tuple[str, ...]]:
         """What was measured; below it, or in its place where nothing was, what was computed elsewhere."""
-        sound = [r.record for r in row.jobs if r.record is not None and fault(r) is None]
+        sound = sound_runs(row)
         external = sound_external(row)
         label, baseline = row.row.label, _against_baseline(row.row, verdicts)
         lines = [self._cells(row, label, sound, str(len(sound)) if row.jobs else "", runs_state(row), baseline)]
@@ -116,11 +134,20 @@ class _Columns:
             str(row.row.bits),
             *([row.row.detector] if self.detectors else []),
             *(percent(fmean(found)) if found else "" for found in values),
+            *([_seeds(records, self.measured[0])] if self.seeds else []),
             runs,
             *(printed(published, name) for name in self.published),
             state,
             *([] if self.committed else [baseline]),
         )
+
+
+def _seeds(records: Sequence[Record], metric: str) -> str:
+    """Half the seed interval; empty for one run, an evaluation, or runs of several environments."""
+    values = [100 * r.metrics[metric] for r in records if r.metrics.get(metric, -1) >= 0]
+    if len(values) < 2 or len({r.environment_key for r in records}) > 1 or records[0].kind == "external":
+        return ""
+    return f"{seed_interval(values).half_width:.2f}"
 
 
 def _against_baseline(row: Row, verdicts: list[Verdict]) -> str:

@@ -63,6 +63,8 @@ def _row(row: Row, names: _Names) -> Iterator[Fault]:
         yield Fault(("detector",), unknown("detector", row.detector, CATALOG))
     if row.start is not None:
         yield from _start(row, names)
+    elif row.start_part is not None:
+        yield Fault(("start_part",), "a part of what? the row has no `start`")
     yield from _quantizers(row, names)
     for tier, pins in row.pins.items():
         if tier not in names.tiers:
@@ -78,8 +80,8 @@ def _start(row: Row, names: _Names) -> Iterator[Fault]:
         yield Fault(("start",), unknown("row", row.start or "", names.rows))
     elif origin.reported_only is not None:
         yield Fault(("start",), f"row {origin.id!r} is reported only: it has no checkpoint to start from")
-    elif origin.detector != row.detector:
-        yield Fault(("start",), f"row {origin.id!r} has another detector, {origin.detector!r}")
+    elif origin.detector != row.detector and row.start_part is None:
+        yield Fault(("start",), f"row {origin.id!r} has another detector, {origin.detector!r}; see `start_part`")
 
 
 def _quantizers(row: Row, names: _Names) -> Iterator[Fault]:

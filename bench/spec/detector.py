@@ -89,6 +89,9 @@ class TransformerScale(Spec):
     """Objects that an image can have (100; Deformable and DAB-DETR 300)."""
     dropout: Probability | None = None
     """(0.1; DAB-DETR 0)"""
+    temperature: Positive | None = None
+    """Of the sine encoding of positions (10000; DAB-DETR 20): the lower, the more of its entries tell near places
+    apart."""
     levels: Count | None = None
     """Deformable DETR only: feature levels, those beyond the backbone's stages at half the resolution each (4)."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import UsageError
+from bench.spec.check_claims import claim_faults
 from bench.spec.checks import faults, unknown, unused
 from bench.spec.faults import Fault
 from bench.spec.messages import SHOWN, describe, validate
@@ -112,6 +113,7 @@ def _faults(suite: Suite, root: Path) -> Iterator[Fault]:
             else:
                 yield Fault(("published", "table"), unknown("table", suite.published.table, tables))
     yield from faults(suite, published)
+    yield from claim_faults(suite)
 
 
 def _option_problems(suite: Suite, source: Source) -> Iterator[tuple[int, str]]:

@@ -44,15 +44,51 @@ class Observer(Spec):
         return self
 
 
+Granularity = Literal["tensor", "channel"]
+"""Of weights: one step size for all of a tensor, or one per output channel; None means `tensor`."""
+
+
+Backend = Literal["mqbench"]
+"""Whose quantizers compute; None means this project's. `mqbench`: MQBench's own classes (ModelTC/MQBench 00f477d, extra
+`qdet-bench[mqbench]`). On a GPU each of their calls waits for the device, and its TQT trains no threshold."""
+MQBENCH_OBSERVERS = ("minmax", "ema_minmax", "mse", "ema_mse", "lsq")
+
+
 class LsqOptions(Spec):
     """LSQ (1902.08153)."""
 
     range_test: Literal["paper", "mqbench"]
     """Whether x / s is tested before (`paper`) or after rounding (`mqbench`, so HQOD)."""
     grad_scale: Literal["batch", "feature", "none"]
-    """N of g = 1 / sqrt(N * QP) for activations: with the batch dimension (MQBench) or without (paper)."""
+    """N of g = 1 / sqrt(N * QP) for activations: with the batch dimension (MQBench) or without (paper). For weights N
+    counts those that share the step."""
     weights: Observer
     activations: Observer
+    granularity: Granularity | None = None
+    backend: Backend | None = None
+
+    @model_validator(mode="after")
+    def _fits_backend(self) -> "LsqOptions":
+        if self.backend == "mqbench":
+            for name in ("weights", "activations"):
+                if (kind := getattr(self, name).kind) not in MQBENCH_OBSERVERS:
+                    raise ValueError(f"backend mqbench has no observer {kind} of `{name}`")
+            if (self.range_test, self.granularity) not in (("mqbench", None), ("mqbench", "tensor")):
+                raise ValueError("backend mqbench needs `range_test: mqbench` and one step size for a tensor")
+            if self.grad_scale == "feature":
+                raise ValueError("backend mqbench has `grad_scale` batch and none, not feature")
+        return self
+
+
+class MultiLevelOptions(Spec):
+    """Multi-level BN in the head (AQD 2007.06919), as the full-precision start of AQD has it."""
+
+    sync: bool
+    """Statistics over all processes (Sync-BN; GPUs only), as HQOD says, or of each one alone, as its code has it."""
+
+
+class AqdOptions(LsqOptions, MultiLevelOptions):
+    """AQD as HQOD has it: multi-level BN in the head, LSQ's quantizers."""
 
 
 class TqtOptions(Spec):
@@ -60,6 +96,7 @@ class TqtOptions(Spec):
 
     weights: Observer
     activations: Observer
+    granularity: Granularity | None = None
 
 
 class TqtFixedOptions(Spec):
@@ -69,6 +106,17 @@ class TqtFixedOptions(Spec):
     activations: Observer
     image: Observer
     """Of the model's own input, for which HQOD tries a single exponent."""
+    backend: Backend | None = None
+
+    @model_validator(mode="after")
+    def _fits_backend(self) -> "TqtFixedOptions":
+        fixed = {"weights": ("weight", 5), "activations": ("activation", 5), "image": ("activation", 1)}
+        for name, (rounding, exponents) in fixed.items() if self.backend == "mqbench" else ():
+            found = getattr(self, name)
+            if (found.kind, found.rounding, found.exponents) != ("pot_mode", rounding, exponents):
+                form = f"{{kind: pot_mode, rounding: {rounding}, exponents: {exponents}}}"
+                raise ValueError(f"backend mqbench needs `{name}: {form}`")
+        return self
 
 
 class UniformOptions(Spec):
@@ -76,6 +124,7 @@ class UniformOptions(Spec):
 
     weights: Observer
     activations: Observer
+    granularity: Granularity | None = None
 
 
 class Builtin(NamedTuple):
@@ -87,6 +136,8 @@ class Builtin(NamedTuple):
 
 BUILTIN = {
     "lsq": Builtin("bench.methods.lsq:LSQ", LsqOptions),
+    "multi_level_bn": Builtin("bench.methods.aqd:MultiLevelBN", MultiLevelOptions),
+    "aqd": Builtin("bench.methods.aqd:AQD", AqdOptions),
     "tqt": Builtin("bench.methods.tqt:TQT", TqtOptions),
     "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
     "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),

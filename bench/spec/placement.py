@@ -12,7 +12,8 @@ EdgeBits = Annotated[int, Field(ge=2, le=8)]
 class Policy(Spec):
     """Which layers are quantized, and how their tensors are shared and signed (HQOD)."""
 
-    layers: tuple[Literal["conv"], ...] = Field(min_length=1)
+    layers: tuple[Literal["conv", "linear", "attention"], ...] = Field(min_length=1)
+    """`attention`: the four projections of an attention (queries, keys, values, output) as layers of their own."""
     first: tuple[str, ...] = Field(min_length=1)
     """Module names (shell patterns) of the first layers: weight and input at `edge_bits`."""
     last: tuple[str, ...] = Field(min_length=1)
@@ -21,9 +22,10 @@ class Policy(Spec):
     keep: tuple[str, ...] = ()
     """Modules left in FP."""
     parts: tuple[str, ...] = Field(min_length=1)
-    """Within one part, all convolutions that read a tensor share its quantizer; across parts they do not."""
+    """Within one part, all layers that read a tensor share its quantizer; across parts they do not."""
     unsigned_after: tuple[Literal["relu", "relu6", "max_pool2d"], ...] = ()
-    """Operations after which a tensor is quantized without sign; everything else is signed."""
+    """Operations after which a tensor is quantized without sign. Everything else is signed, but for an image of which
+    no mean is subtracted."""
 
 
 class Pins(Spec):

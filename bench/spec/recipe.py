@@ -95,7 +95,7 @@ class Recipe(Spec):
     repeat: Count = 1
     """RepeatDataset: passes over the training split in one epoch."""
     batch_norm: Literal["train", "frozen"] = "train"
-    """`frozen`: running statistics and affine parameters stay as they are (mmdet's zoo)."""
+    """`frozen`: the backbone normalises by its running statistics, which stay as they are (mmdet's `norm_eval`)."""
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
     """The backbone's stem (0) and its first stages stay as they are; -1: nothing does."""
     augment: Augment = Augment()

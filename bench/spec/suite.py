@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from bench.spec.base import Spec
 from bench.spec.bits import Bits
+from bench.spec.claim import Claim, Limit
 from bench.spec.data import DataSpec
 from bench.spec.detector import DetectorScale
 from bench.spec.placement import Calibration, Pins, Policy
@@ -38,6 +39,8 @@ class Row(Spec):
     """Name of a recipe of the tier; left out: the row is not trained (post-training quantization, evaluation)."""
     start: str | None = None
     """The row whose checkpoint this one starts from."""
+    start_part: Literal["backbone"] | None = None
+    """Only this part of it is taken: the other row may then have another detector with an equal backbone."""
     policy: str | None = None
     """Name of a placement policy; needed where a method makes quantizers."""
     pins: dict[Tier, Pins] = {}
@@ -90,6 +93,9 @@ class Suite(Spec):
     policies: dict[str, Policy] = {}
     rows: tuple[Row, ...] = Field(min_length=1)
     tiers: dict[Tier, TierSpec] = Field(min_length=1)
+    claims: tuple[Claim, ...] = ()
+    """What the paper asserts; tested on paired runs, corrected over all of them."""
+    regime: tuple[Limit, ...] = ()
 
     @field_validator("title")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import BenchError, UsageError
+from bench.plan.identity import identity
 from bench.plan.jobs import Job
 from bench.records.files import write_json
 from bench.records.record import Record
@@ -16,39 +17,9 @@ from bench.spec.load import Located
 from bench.spec.suite import Tier
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, Results, RowResult, collect
+from bench.verdict.tolerances import Tolerances
 
 NO_EXTERNAL = "predictions computed elsewhere are never part of a baseline"
-
-
-class Exact(Spec):
-    """All metrics and the predictions are equal."""
-
-    kind: Literal["exact"] = "exact"
-
-
-class Absolute(Spec):
-    """One metric may move by `value`; whoever widens a tolerance says why."""
-
-    kind: Literal["absolute"]
-    metric: Annotated[str, Field(min_length=1)]
-    value: Annotated[float, Field(gt=0, le=1)]
-    """As a fraction: 0.001 is 0.1 point."""
-    reason: Annotated[str, Field(min_length=1)]
-
-
-Tolerance = Annotated[Exact | Absolute, Field(discriminator="kind")]
-
-
-class Tolerances(Spec):
-    """How far a row may move."""
-
-    default: Exact = Exact()
-    """Of every row without one of its own."""
-    rows: dict[str, Tolerance] = Field(default_factory=dict)
-
-    def of(self, row: str) -> Exact | Absolute:
-        """The tolerance of a row."""
-        return self.rows.get(row, self.default)
 
 
 class Entry(Spec):
@@ -93,7 +64,22 @@ def load(located: Located, tier: Tier) -> Baseline | None:
         raise BenchError(f"{path}: not a baseline ({where}: {first['msg']}); restore it or remove it") from None
     if (baseline.suite, baseline.tier) != (located.name, tier):
         raise BenchError(f"{path}: the baseline of {baseline.suite}, tier {baseline.tier}; restore it")
+    for entry in baseline.entries:
+        if (what := _changed(entry.record)) is not None:
+            which = f"the record of {entry.row} seed {entry.repetition}"
+            raise BenchError(f"{path}: {which} was changed: {what}; restore it")
     return baseline
+
+
+def _changed(record: Record) -> str | None:
+    """Why a record is not the one that was accepted; None where nothing gives it away."""
+    try:
+        if identity(record.protocol) != record.identity:
+            return "its protocol (data, metric, schedule) is not that of its identity"
+    except ValueError:  # NaN in the protocol
+        return "its protocol holds no numbers"
+    pin = record.protocol["data"]["pin"]
+    return None if record.data.pin == pin else f"data pin {record.data.pin[:19]}…, its protocol says {pin[:19]}…"
 
 
 def gather_committed(located: Located, tier: Tier) -> Results:

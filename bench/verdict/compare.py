@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bench.records.record import Record
-from bench.verdict.baseline import Absolute, Exact
 from bench.verdict.faults import headline
+from bench.verdict.tolerances import Absolute, Exact, Peers, Ratio, Statistical, judge_move
 from bench.verdict.verdicts import Status
 
 SHOWN = 3
@@ -34,8 +34,17 @@ class _Move(NamedTuple):
         return f"{text} ({100 * (self.here - self.there):+.4g})"
 
 
-def compare(here: Record, there: Record, tolerance: Exact | Absolute) -> Comparison:
-    """Compare `here`, a sound record of the job as planned, with the baseline's."""
+NO_PEERS = Peers()
+
+
+def compare(
+    here: Record, there: Record, tolerance: Exact | Absolute | Ratio | Statistical, peers: Peers = NO_PEERS
+) -> Comparison:
+    """Compare `here`, a sound record of the job as planned, with the baseline's.
+
+    Equality is promised within one environment only; a ratio within one stack and an interval of several runs are
+    meant for two of them.
+    """
     if here.data.pin != there.data.pin:
         message = f"not compared: data pin {_short(here.data.pin)}, there {_short(there.data.pin)}"
         return Comparison("inconclusive", message)
@@ -47,20 +56,28 @@ def compare(here: Record, there: Record, tolerance: Exact | Absolute) -> Compari
         message = f"the baseline is of another protocol ({what}); accept a new one"
         return Comparison("inconclusive", message)
     moves = list(_moves(here, there))
-    if here.environment_key != there.environment_key:
+    elsewhere = here.environment_key != there.environment_key
+    if elsewhere and isinstance(tolerance, Exact | Absolute):
         return Comparison("inconclusive", _across(here, there, moves))
-    return _within(here, there, moves, tolerance)
-
-
-def _within(here: Record, there: Record, moves: list[_Move], tolerance: Exact | Absolute) -> Comparison:
     same = here.predictions.digest == there.predictions.digest
-    if not moves and same:
+    if not elsewhere and not moves and same:
         return Comparison("holds", "")
-    if isinstance(tolerance, Absolute):
-        ours, theirs = here.metrics.get(tolerance.metric), there.metrics.get(tolerance.metric)
-        if ours is not None and theirs is not None and abs(ours - theirs) <= tolerance.value:
-            move = _Move(tolerance.metric, ours, theirs)
-            return Comparison("holds", f"{move}, within {100 * tolerance.value:g}: {tolerance.reason}")
+    if isinstance(tolerance, Exact):
+        return _moved(here, there, moves)
+    judged = judge_move(tolerance, here.metrics, there.metrics, peers)
+    text = f"{judged.text} ({tolerance.kind}: {tolerance.reason})"
+    if judged.within is None:
+        return Comparison("inconclusive", text)
+    lost = [name for name in there.metrics if name not in here.metrics]
+    if judged.within and not lost:
+        return Comparison("holds", text)
+    moved = _moved(here, there, moves)
+    return Comparison(moved.status, f"{moved.message}; {text}")
+
+
+def _moved(here: Record, there: Record, moves: list[_Move]) -> Comparison:
+    """What is not within the tolerance: worse or better by the headline metric, or changed beside it."""
+    same = here.predictions.digest == there.predictions.digest
     name = headline(here)
     text = _listed([str(move) for move in sorted(moves, key=lambda m: m.name != name)])
     if same:

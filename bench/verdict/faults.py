@@ -9,6 +9,9 @@ HEADLINE = {"coco": "AP", "voc07": "mAP", "voc12": "mAP"}
 """The metric that verdicts look at first, by metric variant."""
 
 
+UNPINNED = "unpinned data"
+
+
 def headline(record: Record) -> str | None:
     """Name of the metric that decides between `regressed` and `improved`; None for an unknown variant."""
     metric = record.protocol.get("metric")
@@ -16,12 +19,14 @@ def headline(record: Record) -> str | None:
 
 
 def fault(result: JobResult) -> str | None:
-    """Why a finished job is no result: placement or headline metric; None for a sound one, or none."""
+    """Why a finished job is no result: placement, data or headline metric; None for a sound one, or none."""
     if result.record is None:
         return None
     pins = result.job.row.pins.get(result.job.tier)
     if pins is not None and (wrong := _misplaced(result.record.placement, pins)):
         return wrong
+    if (pinned := result.record.protocol["data"]["pin"]) != result.record.data.pin:
+        return f"data pin {result.record.data.pin[:19]}…, its protocol says {pinned[:19]}…"
     return undefined(result.record)
 
 
@@ -39,6 +44,11 @@ def undefined(record: Record) -> str | None:
     return None
 
 
+def sound_runs(row: RowResult) -> list[Record]:
+    """The records of a row's own jobs that are results."""
+    return [r.record for r in row.jobs if r.record is not None and fault(r) is None]
+
+
 def sound_external(row: RowResult) -> list[ExternalRecord]:
     """The external records of a row that may be shown."""
     return [e.record for e in row.external if e.record is not None and undefined(e.record) is None]
@@ -49,7 +59,7 @@ def taint(record: Record) -> str | None:
     if record.kind == "external":
         return "predictions computed elsewhere"
     if not record.data.pin.startswith("sha256:"):
-        return "unpinned data"
+        return UNPINNED
     return None
 
 

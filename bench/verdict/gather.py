@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from bench.errors import BenchError
+from bench.plan.changes import changes
 from bench.plan.identity import identity
 from bench.plan.jobs import Job, plan
 from bench.records.record import Record
@@ -89,7 +91,7 @@ def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
     if record is not None:
         if _is_of(record, job):
             return JobResult(job, "done", record)
-        return JobResult(job, "failed", reason=f"{folder.record_file}: its protocol is not the job's; remove it")
+        return JobResult(job, "failed", reason=_strange(record, job, folder.record_file))
     if failure is not None:
         return JobResult(job, "failed", reason=failure.reason)
     if origin is not None and origin.state == "failed":
@@ -97,6 +99,14 @@ def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
         reason = f"row {origin.job.row.id}, which it starts from, failed: {origin.reason}"
         return JobResult(job, "failed", reason=reason)
     return JobResult(job, "absent")
+
+
+def _strange(record: Record, job: Job, path: Path) -> str:
+    try:
+        what = "; ".join(changes(job.protocol, record.protocol)) or "its identity is another"
+    except ValueError:  # as below
+        what = "it holds no numbers"
+    return f"{path}: its protocol is not the job's ({what}); remove it"
 
 
 def _is_of(record: Record, job: Job) -> bool:

@@ -1,10 +1,14 @@
 """Published numbers beside the rows that they belong to, and what may be said of them."""
 
+from collections.abc import Sequence
+
+from bench.records.record import Record
 from bench.spec.load import Located
 from bench.spec.publications import load_published
 from bench.spec.published import PublishedRow, PublishedTable
-from bench.spec.suite import Row
-from bench.verdict.faults import fault, sound_external, taint
+from bench.spec.suite import Metric, Row
+from bench.statistics.rules import judge_reference
+from bench.verdict.faults import HEADLINE, UNPINNED, sound_external, sound_runs, taint
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.verdicts import Status, Verdict
 
@@ -33,19 +37,20 @@ def judge_references(results: Results, table: PublishedTable | None) -> list[Ver
 
 def _judge(results: Results, row: RowResult, published: PublishedRow, table: PublishedTable) -> list[Verdict]:
     external = sound_external(row) if results.tier == "paper" else []
-    sound = sum(result.record is not None and fault(result) is None for result in row.jobs)
+    sound = sound_runs(row)
     found = []
     if sound or not external:
         status, message = _judge_measured(results, row, sound, published, table)
-        found.append(Verdict("reference", row.row.id, None, status, message))
+        found.append(Verdict("reference", row.row.id, None, status, message, taint(sound[0]) if sound else None))
     if external:
-        status, message = _judge_runs(results, len(external), published, table)
+        # How they were made is not known, so they count as trained.
+        status, message = _judge_runs(results, external, published, table, trained=True)
         found.append(Verdict("reference", row.row.id, None, status, message, taint(external[0])))
     return found
 
 
 def _judge_measured(
-    results: Results, row: RowResult, sound: int, published: PublishedRow, table: PublishedTable
+    results: Results, row: RowResult, sound: Sequence[Record], published: PublishedRow, table: PublishedTable
 ) -> tuple[Status, str]:
     if row.row.reported_only is not None:
         return "not run", row.row.reported_only
@@ -53,18 +58,36 @@ def _judge_measured(
         return "not run", "not run at tier paper"
     if not sound:
         return "not run", "there is no result"
-    return _judge_runs(results, sound, published, table)
+    return _judge_runs(results, sound, published, table, trained=not _is_evaluation(row.row))
 
 
-def _judge_runs(results: Results, runs: int, published: PublishedRow, table: PublishedTable) -> tuple[Status, str]:
-    variant = results.located.suite.tiers[results.tier].metric.variant
-    if table.metric != variant:
-        return "inconclusive", f"not compared: metric {variant}, published {table.metric}"
+def _is_evaluation(row: Row) -> bool:
+    """A published checkpoint, scored as it is: nothing in it varies from seed to seed."""
+    return row.recipe is None and row.start is None and not row.methods
+
+
+def _judge_runs(
+    results: Results, records: Sequence[Record], published: PublishedRow, table: PublishedTable, *, trained: bool
+) -> tuple[Status, str]:
+    metric = results.located.suite.tiers[results.tier].metric
+    if table.metric != metric.variant:
+        return "inconclusive", f"not compared: metric {metric.variant}, published {table.metric}"
     if not published.gate:
-        return (
-            "inconclusive",
-            f"no verdict may rest on this number ({published.doubtful or f'trust: {table.trust}'})",
-        )
-    if runs == 1:
-        return "inconclusive", "one run has no interval over seeds"
-    return "inconclusive", f"{runs} runs; their interval is not computed"
+        why = published.doubtful or f"trust: {table.trust}"
+        return "inconclusive", f"no verdict may rest on this number ({why})"
+    if published.kind == "gain":
+        return "inconclusive", "a published gain is no number of one row; a claim tests it"
+    name = HEADLINE[metric.variant]
+    value = next((number for key, number in published.metrics.items() if key in _names(metric)), None)
+    if value is None:
+        return "inconclusive", f"not compared: no {name} is published"
+    if any(taint(record) == UNPINNED for record in records):
+        return "inconclusive", f"not compared: {UNPINNED}"
+    found = judge_reference([100 * record.metrics[name] for record in records], value, trained=trained)
+    return found.status, f"{name} {found.why}"
+
+
+def _names(metric: Metric) -> tuple[str, ...]:
+    """How a table may call the headline metric; a VOC mAP at IoU .5 is often called AP50."""
+    name = HEADLINE[metric.variant]
+    return (name, "AP50") if name == "mAP" and metric.iou == 0.5 else (name,)

@@ -19,6 +19,8 @@ Status = Literal[
     "not run",
     "external",
     "stale",
+    "reproduced",
+    "not reproduced",
 ]
 FAILING: frozenset[Status] = frozenset({"regressed", "improved", "changed", "fails"})
 INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked", "inconclusive"})

@@ -35,6 +35,7 @@ def _common(model: Any, scale: DetectorScale, num_classes: int, candidates: int)
     if sizes.width is not None:
         model.neck.out_channels = model.bbox_head.embed_dims = sizes.width
         model.positional_encoding.num_feats = sizes.width // 2
+    _set(model.positional_encoding, temperature=sizes.temperature)
     for attention in _attentions(model):
         _set(attention, embed_dims=sizes.width, num_heads=sizes.heads)
         # Each of mmdet's attention classes has its own names for dropout; None keeps all of them.

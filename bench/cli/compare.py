@@ -1,0 +1,154 @@
+"""`qdet-bench compare`: the paired difference of two records or two detection files, with its interval."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.common import add_json, add_tier, print_json
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.spec.suite import Metric
+    from bench.statistics.bootstrap import Comparison, Difference
+
+MOST_REPLICATES = 1_000_000
+FEW_IMAGES = 600
+"""Below it no coverage of 93 to 97 % is promised."""
+OF_FILES = ("metric", "iou", "pixels")
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="paired difference of two records or two detection files, with its interval",
+        description="B minus A in every metric, with 95 % intervals from a paired bootstrap over images: both sides "
+        "are scored on the same resampled images.",
+        epilog="A and B are SUITE:ROW or SUITE:ROW:SEED, 6 or more digits of a record's identity, or, with --gt, COCO "
+        "result lists. Records of different data or metrics are refused.",
+    )
+    parser.add_argument("a", metavar="A", help="what is compared with")
+    parser.add_argument("b", metavar="B", help="what is compared")
+    parser.add_argument("--gt", type=Path, metavar="GT.json", help="ground truth of two detection files: COCO JSON")
+    add_tier(parser)
+    parser.add_argument("--metric", choices=("coco", "voc07", "voc12"), help="with --gt (default: coco)")
+    parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
+    parser.add_argument("--pixels", choices=("inclusive", "exclusive"), help="of a VOC metric (default: inclusive)")
+    parser.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamples (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes and threads (default: 1)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0, whatever the difference; UsageError for two that cannot be compared."""
+    for option, low, high in (("replicates", 100, MOST_REPLICATES), ("seed", 0, 2**63 - 1), ("jobs", 1, 64)):
+        if not low <= getattr(args, option) <= high:
+            raise UsageError(f"--{option} {getattr(args, option)}: must be from {low} to {high}")
+    names, comparison, metric = _records(args) if args.gt is None else _files(args)
+    if args.json:
+        print_json(_as_json(names, comparison, metric))
+    else:
+        print(_text(names, comparison, metric))
+    return 0
+
+
+def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
+    from bench.engine.compare import Task, compare_records, find_side
+
+    for option in OF_FILES:
+        if getattr(args, option) is not None:
+            raise UsageError(f"--{option} belongs to --gt: records have been scored by their suite's metric")
+    a, b = find_side(args.a, args.root, args.tier), find_side(args.b, args.root, args.tier)
+    comparison, metric = compare_records(a, b, args.root, Task(args.replicates, args.seed, args.jobs))
+    return (a.name, b.name), comparison, metric
+
+
+def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
+    from bench.engine.compare import Task, compare_detections
+    from bench.evaluation.files import read_detections, read_ground_truth
+    from bench.spec.suite import Metric
+
+    variant = args.metric or "coco"
+    if variant == "coco":
+        for option in ("iou", "pixels"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} belongs to --metric voc07 and voc12; coco fixes it")
+    iou = 0.5 if args.iou is None else args.iou
+    if not 0 < iou <= 1:
+        raise UsageError(f"--iou {iou:g}: must lie above 0 and be at most 1")
+    metric = Metric.model_validate({"variant": variant, "iou": iou, "pixels": args.pixels or "inclusive"})
+    gt = read_ground_truth(args.gt)
+    a, b = (read_detections(Path(path), gt, args.gt) for path in (args.a, args.b))
+    task = Task(args.replicates, args.seed, args.jobs)
+    return (args.a, args.b), compare_detections(gt, a, b, metric, task), metric
+
+
+def conditions(found: "Comparison") -> str:
+    """What the intervals rest on."""
+    few = (
+        f" {found.images} images are few: how often such intervals cover is measured in results/statistics/coverage.md."
+        if found.images < FEW_IMAGES
+        else ""
+    )
+    return (
+        f"Intervals: 95 %, percentile bootstrap over {found.images} images, {found.replicates} replicates, seed "
+        f"{found.seed}; both sides on the same resampled images. They condition on these two sets of predictions, so "
+        f"on one training run a side: how far another seed would move it is not in them.{few}"
+    )
+
+
+def _as_json(names: tuple[str, str], found: "Comparison", metric: "Metric") -> dict[str, Any]:
+    return {
+        "a": names[0],
+        "b": names[1],
+        "metric": metric.model_dump(mode="json"),
+        "images": found.images,
+        "replicates": found.replicates,
+        "seed": found.seed,
+        "level": 0.95,
+        "conditions": conditions(found),
+        "metrics": {name: _one(difference) for name, difference in found.metrics.items()},
+        "per_category": {
+            name: {**_one(difference), "p_holm": found.adjusted.get(name)}
+            for name, difference in found.per_category.items()
+        },
+    }
+
+
+def _one(found: "Difference") -> dict[str, Any]:
+    interval = None if found.interval is None else list(found.interval)
+    return {**found._asdict(), "interval": interval}
+
+
+def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
+    from tabulate import tabulate
+
+    from bench.report.wording import metric_name
+
+    metrics = [[name, *_cells(difference)] for name, difference in found.metrics.items()]
+    categories = [
+        [name if name.isprintable() else repr(name), *_cells(difference), _p(found.adjusted.get(name))]
+        for name, difference in found.per_category.items()
+    ]
+    columns = ["A", "B", "B - A", "95 % interval"]
+    tables = ((["metric", *columns], metrics), (["category, AP", *columns, "p (Holm)"], categories))
+    # disable_numparse: a category may be called "1e5"
+    shown = [
+        tabulate(rows, headers, disable_numparse=True, colalign=["left"] + ["right"] * (len(headers) - 1))
+        for headers, rows in tables
+    ]
+    p = f"p: of no difference, corrected by Holm over {len(found.adjusted)} categories; their intervals are not."
+    head = f"A: {names[0]}\nB: {names[1]}\n{metric_name(metric)}"
+    return "\n\n".join([head, *shown, f"{conditions(found)}\n{p}"])
+
+
+def _cells(found: "Difference") -> list[str]:
+    interval = "-" if found.interval is None else f"{100 * found.interval.low:+.2f} to {100 * found.interval.high:+.2f}"
+    difference = "-" if found.difference is None else f"{100 * found.difference:+.2f}"
+    return ["-" if v is None else f"{100 * v:.2f}" for v in (found.a, found.b)] + [difference, interval]
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -1,0 +1,155 @@
+"""A suite's claims against its records: differences over seeds, paired within one environment key."""
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
+
+from bench.spec.claim import Claim, Limit
+from bench.statistics.paired import interaction
+from bench.statistics.rules import Answer, Question, judge_claims
+from bench.verdict.faults import HEADLINE, fault, taint
+from bench.verdict.gather import Results
+
+Status = Literal["holds", "fails", "inconclusive", "out of regime", "not run"]
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """What is said of one claim at one tier; it never makes a command fail."""
+
+    claim: Claim
+    status: Status
+    answer: Answer
+    environment_key: str | None
+    """Of all its pairs."""
+    repetitions: tuple[int, ...]
+    message: str = ""
+    """Why the status is no plain reading of the bounds."""
+    taint: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`; points of the metric."""
+        return {
+            **self.claim.model_dump(mode="json"),
+            "status": self.status,
+            **{key: value for key, value in self.answer._asdict().items() if key != "status"},
+            "environment_key": self.environment_key,
+            "repetitions": list(self.repetitions),
+            "message": self.message,
+            "tainted": self.taint,
+        }
+
+
+class _Pairs(NamedTuple):
+    lacking: str
+    """Why there are none, or fewer than runs; empty where nothing is lacking."""
+    differences: tuple[float, ...] = ()
+    key: str | None = None
+    repetitions: tuple[int, ...] = ()
+    taint: str | None = None
+
+
+def judge(results: Results) -> list[ClaimVerdict]:
+    """All claims of the suite in order, with Holm's correction over those that can be tested and are in the regime.
+
+    External records have no seed of ours and are never paired.
+    """
+    claims = results.located.suite.claims
+    pairs = [_pairs(results, claim) for claim in claims]
+    outside = [_outside(results, claim) for claim in claims]
+    tested = [i for i in range(len(claims)) if outside[i] is None and pairs[i].differences]
+    questions = [Question(pairs[i].differences, claims[i].published) for i in tested]
+    answers = dict(zip(tested, judge_claims(questions), strict=True))
+    if results.tier != "paper":
+        # On other data a gain has another size.
+        answers = {i: answer._replace(size=None) for i, answer in answers.items()}
+    return [_verdict(claim, pairs[i], outside[i], answers.get(i)) for i, claim in enumerate(claims)]
+
+
+def _verdict(claim: Claim, pairs: _Pairs, outside: "_Outside | None", answer: Answer | None) -> ClaimVerdict:
+    if answer is None:
+        (answer,) = judge_claims([Question(pairs.differences, None)])
+    facts = (answer, pairs.key, pairs.repetitions)
+    if not pairs.differences:
+        return ClaimVerdict(claim, "not run", *facts, pairs.lacking)
+    if outside is not None:
+        return ClaimVerdict(claim, outside.status, *facts, outside.why, pairs.taint)
+    message = pairs.lacking
+    if answer.n < 2:
+        message = "; ".join(filter(None, ["one pair has no interval over seeds", pairs.lacking]))
+    return ClaimVerdict(claim, answer.status, *facts, message, pairs.taint)
+
+
+def _pairs(results: Results, claim: Claim) -> _Pairs:
+    """The seeds at which all rows of the claim have a sound run in one environment: the one with most of them."""
+    runs = {row: _runs(results, row, claim.metric) for row in dict.fromkeys(claim.rows)}
+    if empty := [row for row, found in runs.items() if not found]:
+        return _Pairs(f"no result of {', '.join(empty)}")
+    seeds: dict[str, list[int]] = {}
+    for repetition in sorted(set[int]().union(*runs.values())):
+        keys = {found[repetition].key if repetition in found else None for found in runs.values()}
+        # A pair across environments is none: they differ by more than the method.
+        seeds.setdefault((keys.pop() if len(keys) == 1 else None) or "", []).append(repetition)
+    unpaired = seeds.pop("", [])
+    key = max(seeds, key=lambda name: len(seeds[name]), default=None)
+    others = len(unpaired) + sum(len(found) for name, found in seeds.items() if name != key)
+    lacking = f"{others} seeds have no result of every row in environment {key}" if others else ""
+    if key is None:
+        return _Pairs("no seed has a result of every row in one environment")
+    points = [[runs[row][repetition].points for row in claim.rows] for repetition in seeds[key]]
+    taints = [run.taint for found in runs.values() for n, run in found.items() if n in seeds[key] and run.taint]
+    return _Pairs(lacking, _differences(points), key, tuple(seeds[key]), taints[0] if taints else None)
+
+
+def _differences(points: list[list[float]]) -> tuple[float, ...]:
+    """By seed, from the points of two rows or four."""
+    gains = [row[0] - row[1] for row in points]
+    return tuple(gains if len(points[0]) == 2 else interaction(gains, [row[2] - row[3] for row in points]))
+
+
+class _Run(NamedTuple):
+    points: float
+    key: str
+    taint: str | None
+
+
+def _runs(results: Results, row: str, metric: str) -> dict[int, _Run]:
+    """The sound runs of a row that have the metric, by repetition."""
+    found = {}
+    for result in (result for r in results.rows if r.row.id == row for result in r.jobs):
+        record = result.record
+        if record is not None and fault(result) is None and record.metrics.get(metric, -1.0) >= 0:
+            run = _Run(100 * record.metrics[metric], record.environment_key, taint(record))
+            found[result.job.repetition] = run
+    return found
+
+
+class _Outside(NamedTuple):
+    status: Status
+    why: str
+
+
+def _outside(results: Results, claim: Claim) -> _Outside | None:
+    """Whether a limit of the claim's regime is passed, or cannot be checked."""
+    limits = {limit.row: limit for limit in results.located.suite.regime}
+    unknown = None
+    for limit in (limits[row] for row in claim.within):
+        loss = _loss(results, limit)
+        if loss is None:
+            unknown = _Outside("inconclusive", f"no result of {limit.row} or {limit.reference} to tell the regime by")
+        elif loss > limit.loses_at_most:
+            why = f"{limit.row} loses {loss:.2f} against {limit.reference}, the limit is {limit.loses_at_most:g}"
+            return _Outside("out of regime", why)
+    return unknown
+
+
+def _loss(results: Results, limit: Limit) -> float | None:
+    """Difference of the means over all sound runs, in points of the headline metric."""
+    metric = HEADLINE[results.located.suite.tiers[results.tier].metric.variant]
+    means = []
+    for row in (limit.reference, limit.row):
+        values = [run.points for run in _runs(results, row, metric).values()]
+        if not values:
+            return None
+        means.append(fmean(values))
+    return means[0] - means[1]

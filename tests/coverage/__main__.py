@@ -1,0 +1,35 @@
+"""Measure all rates and write `results/statistics/coverage.json` and `.md`; about 20 minutes on one core."""
+
+import argparse
+import time
+from pathlib import Path
+
+from bench.records.files import write_json, write_text
+from tests.coverage.images import coverage
+from tests.coverage.report import markdown, summary
+from tests.coverage.seeds import claims, intervals
+
+FOLDER = Path(__file__).parents[2] / "results" / "statistics"
+
+
+def main() -> int:
+    """0; 1 where a rate does not meet its bar."""
+    parser = argparse.ArgumentParser(prog="python -m tests.coverage", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--data-sets", type=int, default=2000, help="of each design (default: 2000)")
+    parser.add_argument("--claims", type=int, default=20_000, help="tables of claims (default: 20000)")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder (default: results/statistics)")
+    args = parser.parse_args()
+    begin, groups = time.monotonic(), {"seeds": intervals(args.data_sets), "claims": claims(args.claims)}
+    groups["images"] = []
+    for rate in coverage(args.data_sets, args.jobs):
+        print(f"{time.monotonic() - begin:6.0f} s  {rate.what}: {rate.value:.4f}", flush=True)
+        groups["images"].append(rate)
+    found = summary(groups, args.jobs, time.monotonic() - begin)
+    write_json(args.output / "coverage.json", found)
+    write_text(args.output / "coverage.md", markdown(found))
+    return 0 if all(rate.met is not False for rates in groups.values() for rate in rates) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,235 @@
+"""Claims of a suite from its records to `check` and `table`."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import job_of, located, measure_all, store_record, suite_data
+
+from bench.cli import check as check_command
+from bench.cli.main import main
+from bench.cli.table import make_table
+from bench.errors import UsageError
+from bench.plan.jobs import plan
+from bench.report.render import render
+from bench.spec.load import Located
+from bench.spec.suite import Tier
+from bench.verdict.claims import ClaimVerdict, judge
+from bench.verdict.gather import gather
+
+CLAIM = {
+    "id": "ft-beats-lsq",
+    "text": "FP+ft beats LSQ",
+    "source": "Table III",
+    "kind": "difference",
+    "metric": "AP",
+    "rows": ["fp-ft", "lsq"],
+    "published": 2.4,
+}
+SPREAD = [0.001, -0.002, 0.0015, 0.0, -0.0005]
+
+
+def suite_of(root: Path, claims: list[dict[str, Any]], tier: Tier = "mini", **more: Any) -> Located:
+    data = suite_data(claims=claims, **more)
+    data["tiers"] = {tier: data["tiers"]["mini"] | {"seeds": 5}}
+    data["rows"][2]["pins"] = {tier: data["rows"][2]["pins"]["mini"]}
+    return located(root, data)
+
+
+def measure(suite: Located, gain: float, tier: Tier = "mini") -> None:
+    """FP+ft at 0.5 plus noise, LSQ lower by `gain` points, with a spread of its own."""
+    for job in plan(suite, tier):
+        spread = SPREAD[job.repetition]
+        ap = {"fp": 0.5, "fp-ft": 0.5 + 10 * spread, "lsq": 0.5 + 9 * spread - gain / 100}[job.row.id]
+        store_record(suite, job, ap)
+
+
+def verdict(suite: Located, tier: Tier = "mini") -> ClaimVerdict:
+    return judge(gather(suite, tier))[0]
+
+
+@pytest.mark.parametrize(("gain", "status"), [(1.0, "holds"), (-0.1, "fails"), (0.1, "inconclusive")])
+def test_claims_from_paired_seeds(tmp_path: Path, gain: float, status: str) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, gain)
+    found = verdict(suite)
+    assert (found.status, found.answer.n, found.repetitions) == (status, 5, (0, 1, 2, 3, 4))
+    # The seeds' own spread of a whole point cancels in pairs.
+    assert found.answer.mean == pytest.approx(gain + 100 * sum(SPREAD) / 5, abs=1e-9)
+
+
+def test_one_seed_is_inconclusive(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    for row in ("fp-ft", "lsq"):
+        store_record(suite, job_of(suite, row), 0.5 if row == "lsq" else 0.6)
+    found = verdict(suite)
+    assert (found.status, found.message) == ("inconclusive", "one pair has no interval over seeds")
+
+
+def test_pairs_stay_within_one_environment(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, 1.0)
+    store_record(suite, job_of(suite, "lsq", 0), 0.1, environment_key="0" * 16)
+    for row in ("fp-ft", "lsq"):
+        store_record(suite, job_of(suite, row, 1), 0.1, environment_key="1" * 16)
+    found = verdict(suite)
+    assert (found.status, found.repetitions, found.environment_key) == ("holds", (2, 3, 4), "e" * 16)
+    assert found.message == f"2 seeds have no result of every row in environment {'e' * 16}"
+
+
+def test_no_seed_in_one_environment(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, 1.0)
+    for repetition in range(5):
+        store_record(suite, job_of(suite, "lsq", repetition), 0.4, environment_key="0" * 16)
+    assert verdict(suite).status == "not run"
+
+
+def test_unsound_and_undefined_runs_are_no_pairs(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, 1.0)
+    store_record(suite, job_of(suite, "lsq", 0), 0.9, placement=None)
+    store_record(suite, job_of(suite, "lsq", 1), metrics={"AP": -1.0})
+    assert verdict(suite).repetitions == (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (CLAIM, "no result of fp-ft, lsq"),
+        ({**CLAIM, "rows": ["hardet", "fp"]}, "no result of hardet, fp"),
+    ],
+)
+def test_not_run(tmp_path: Path, claim: dict[str, Any], message: str) -> None:
+    found = verdict(suite_of(tmp_path, [claim]))
+    assert (found.status, found.message) == ("not run", message)
+
+
+LIMIT = {"row": "lsq", "reference": "fp-ft", "loses_at_most": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("gain", "status", "message"),
+    [(1.0, "out of regime", "lsq loses 1.00 against fp-ft, the limit is 0.8"), (0.5, "holds", "")],
+)
+def test_regime(tmp_path: Path, gain: float, status: str, message: str) -> None:
+    suite = suite_of(tmp_path, [{**CLAIM, "within": ["lsq"]}], regime=[LIMIT])
+    measure(suite, gain)
+    found = verdict(suite)
+    assert (found.status, found.message) == (status, message)
+
+
+def test_regime_that_is_not_known(tmp_path: Path) -> None:
+    claim = {**CLAIM, "rows": ["fp-ft", "fp"], "within": ["lsq"]}
+    suite = suite_of(tmp_path, [claim], regime=[LIMIT])
+    for row in ("fp", "fp-ft"):
+        store_record(suite, job_of(suite, row), 0.5)
+    found = verdict(suite)
+    assert (found.status, found.message) == ("inconclusive", "no result of lsq or fp-ft to tell the regime by")
+
+
+def test_interaction_is_a_difference_of_gains(tmp_path: Path) -> None:
+    claim = {**CLAIM, "kind": "interaction", "rows": ["fp-ft", "lsq", "fp-ft", "fp"]}
+    suite = suite_of(tmp_path, [claim])
+    measure(suite, 1.0)
+    store_record(suite, job_of(suite, "fp"), 0.48)
+    found = verdict(suite)
+    assert found.answer.n == 1  # FP is trained once
+    assert found.answer.mean == pytest.approx((1.0 + 0.1) - (2.0 + 1.0))
+
+
+def test_claims_of_a_table_are_corrected_together(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, 0.17)
+    assert verdict(suite).status == "holds"
+    others = [{**CLAIM, "id": f"c{n}", "rows": ["lsq", "fp-ft"]} for n in range(9)]
+    suite = suite_of(tmp_path, [CLAIM, *others])
+    found = judge(gather(suite, "mini"))
+    assert (found[0].status, found[0].answer.lower_level) == ("inconclusive", pytest.approx(0.005))
+
+
+def call(suite: Located, **options: Any) -> int:
+    defaults: dict[str, Any] = {"root": suite.root, "suites": [suite.name], "tier": "mini", "gate": False, "json": True}
+    return check_command.run(argparse.Namespace(**{**defaults, **options}))
+
+
+def test_check_prints_tier_and_data_in_the_cell_and_never_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, -1.0)
+    assert call(suite, json=False) == 0
+    text = capsys.readouterr().out
+    assert "fails (mini, Shapes-VOC (generated drawings, 64 px))" in text and "other data" in text
+    assert "condition on one FP checkpoint" in text and "corrected by Holm over the 1 claims" in text
+    assert call(suite) == 0
+    (claim,) = json.loads(capsys.readouterr().out)["suites"][0]["claims"]
+    assert (claim["status"], claim["n"], claim["size"]) == ("fails", 5, None)
+    assert claim["upper"] < 0 < claim["detectable"]
+
+
+def test_show_says_what_is_claimed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = suite_of(tmp_path, [{**CLAIM, "within": ["lsq"]}], regime=[LIMIT])
+    assert main(["--root", str(suite.root), "show", suite.name, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["claims"] == [{**CLAIM, "within": ["lsq"]}] and facts["regime"] == [LIMIT]
+
+
+def test_size_is_judged_at_tier_paper(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [CLAIM], "paper")
+    measure(suite, 1.0, "paper")
+    found = verdict(suite, "paper")
+    assert (found.status, found.answer.size) == ("holds", "smaller")
+
+
+@pytest.mark.parametrize("form", ["github", "latex", "json", "csv"])
+def test_table_holds_claims(tmp_path: Path, form: Any) -> None:
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, 1.0)
+    text = render([make_table(suite, "mini", False)], form, "qdet-bench table toy/table1")
+    assert ("FP+ft beats LSQ" in text) == (form != "csv")
+    if form == "json":
+        assert json.loads(text)["tables"][0]["claims"][0]["status"] == "holds"
+    else:
+        assert "AP ± seeds" in text
+
+
+def test_seeds_have_an_interval(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [])
+    measure_all(suite)
+    table = make_table(suite, "mini", False)
+    headings = [column.heading for column in table.columns]
+    cells = [dict(zip(headings, row, strict=True)) for row in table.rows]
+    # 50, 51, 52, 53, 54: s = 1.58, t = 2.776
+    assert [(row["AP"], row["AP ± seeds"]) for row in cells[:3]] == [
+        ("50.00", ""),
+        ("52.00", "1.96"),
+        ("52.00", "1.96"),
+    ]
+    assert any("conditions on one FP checkpoint" in note for note in table.notes)
+    store_record(suite, job_of(suite, "lsq", 1), 0.51, environment_key="0" * 16)
+    assert make_table(suite, "mini", False).rows[2][headings.index("AP ± seeds")] == ""
+
+
+@pytest.mark.parametrize(
+    ("claims", "regime", "words"),
+    [
+        ([{**CLAIM, "rows": ["fp-ft", "lqs"]}], [], "unknown row 'lqs'; did you mean 'lsq'?"),
+        ([{**CLAIM, "rows": ["fp-ft"]}], [], "kind difference compares 2 rows, found 1"),
+        ([{**CLAIM, "kind": "interaction"}], [], "kind interaction compares 4 rows, found 2"),
+        ([{**CLAIM, "rows": ["lsq", "lsq"]}], [], "compares rows with themselves"),
+        ([CLAIM, CLAIM], [], "claim id 'ft-beats-lsq' is used twice"),
+        ([{**CLAIM, "within": ["lsq"]}], [], "unknown limit of `regime` 'lsq'"),
+        ([{**CLAIM, "metric": "mAP"}], [], "tier mini is scored by coco, which has no mAP"),
+        ([{**CLAIM, "published": -1.0}], [], "published"),
+        ([CLAIM], [{**LIMIT, "row": "nol"}], "unknown row 'nol'"),
+        ([CLAIM], [{**LIMIT, "reference": "lsq"}], "row 'lsq' is measured against itself"),
+        ([CLAIM], [LIMIT, LIMIT], "row 'lsq' has two limits"),
+    ],
+)
+def test_wrong_claims_are_refused(tmp_path: Path, claims: Any, regime: Any, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        suite_of(tmp_path, claims, regime=regime)
+    assert words in str(refused.value) and "table1.yaml:" in str(refused.value)

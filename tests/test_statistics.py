@@ -1,0 +1,194 @@
+"""Intervals, tests and rules against other computations of the same numbers."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import nctdtr
+from scipy.stats import ttest_1samp
+
+from bench.errors import BenchError
+from bench.statistics.bootstrap import Comparison, bootstrap_interval, compare_images, draw
+from bench.statistics.intervals import Interval, prediction_interval, seed_interval, t_quantile
+from bench.statistics.paired import Paired, holm, holm_levels
+from bench.statistics.rules import Question, failing_bound, judge_claims, judge_reference
+
+RUNS = [50.1, 50.6, 50.3, 49.9]
+
+
+def test_seed_interval_is_that_of_the_t_test() -> None:
+    expected = ttest_1samp(RUNS, 0).confidence_interval(0.95)
+    assert seed_interval(RUNS) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
+def test_prediction_interval_adds_the_next_run_and_the_margin() -> None:
+    seed, plain, wide = seed_interval(RUNS), prediction_interval(RUNS), prediction_interval(RUNS, margin=0.5)
+    assert plain.half_width == pytest.approx(seed.half_width * math.sqrt(1 + len(RUNS)), rel=1e-12)
+    assert wide.half_width == pytest.approx(plain.half_width + 0.5, rel=1e-12)
+    assert prediction_interval(RUNS, further=10**9).half_width == pytest.approx(seed.half_width, rel=1e-6)
+
+
+@pytest.mark.parametrize("values", [[], [50.0]])
+def test_fewer_than_two_have_no_interval(values: list[float]) -> None:
+    for function in (seed_interval, prediction_interval, Paired.of):
+        with pytest.raises(ValueError, match="no spread"):
+            function(values)
+
+
+@pytest.mark.parametrize("value", [-0.4, 0.0, 0.3])
+def test_one_sided_tests_are_those_of_the_t_test(value: float) -> None:
+    differences = [0.5, 0.1, -0.2, 0.9, 0.3]
+    paired = Paired.of(differences)
+    assert paired.p_above(value) == pytest.approx(ttest_1samp(differences, value, alternative="greater").pvalue)
+    assert paired.p_below(value) == pytest.approx(ttest_1samp(differences, value, alternative="less").pvalue)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.0125])
+def test_bounds_and_p_values_agree(alpha: float) -> None:
+    paired = Paired.of([0.5, 0.1, -0.2, 0.9, 0.3])
+    assert paired.p_above(paired.lower(alpha)) == pytest.approx(alpha, rel=1e-9)
+    assert paired.p_below(paired.upper(alpha)) == pytest.approx(alpha, rel=1e-9)
+
+
+def test_differences_without_spread() -> None:
+    same = Paired.of([0.5, 0.5, 0.5])
+    assert (same.lower(), same.upper(), same.p_above(0.0), same.p_below(0.0)) == (0.5, 0.5, 0.0, 1.0)
+    assert Paired.of([0.0, 0.0]).p_above(0.0) == 1.0
+
+
+@pytest.mark.parametrize(("n", "alpha"), list(itertools.product((2, 3, 5, 20), (0.05, 0.0125))))
+def test_detectable_difference_has_its_power(n: int, alpha: float) -> None:
+    paired = Paired(n, 0.0, 0.4)
+    noncentrality = paired.detectable(alpha) / paired.error
+    power = 1 - nctdtr(n - 1, noncentrality, t_quantile(1 - alpha, n - 1))
+    assert power == pytest.approx(0.8, abs=1e-6)
+
+
+def test_holm_of_a_textbook_family() -> None:
+    p_values = [0.01, 0.04, 0.03, 0.005]
+    assert holm(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_levels(p_values) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
+    assert holm([]) == holm_levels([]) == []
+
+
+def test_holm_levels_and_adjusted_values_reject_the_same() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        p_values = (rng.random(6) ** 3).tolist()
+        rejected = [p <= level for p, level in zip(p_values, holm_levels(p_values), strict=True)]
+        assert rejected == [p <= 0.05 for p in holm(p_values)]
+
+
+@pytest.mark.parametrize(
+    ("runs", "published", "trained", "status"),
+    [
+        ([31.64], 31.7, False, "reproduced"),
+        ([31.6], 31.7, False, "reproduced"),
+        ([31.59], 31.7, False, "not reproduced"),
+        ([31.81], 31.7, False, "not reproduced"),
+        ([31.7], 31.7, True, "inconclusive"),
+        ([60.0], 31.7, True, "inconclusive"),
+        (RUNS, 51.7, True, "reproduced"),
+        (RUNS, 51.9, True, "not reproduced"),
+        (RUNS, 48.5, True, "not reproduced"),
+    ],
+)
+def test_references(runs: list[float], published: float, trained: bool, status: str) -> None:
+    found = judge_reference(runs, published, trained=trained)
+    assert found.status == status and f"published {published:g}" in found.why
+
+
+def test_a_claim_takes_the_sign_before_the_size() -> None:
+    tiny = judge_claims([Question([0.10, 0.11, 0.09], 1.0)])[0]
+    assert (tiny.status, tiny.size) == ("holds", "smaller")
+    assert tiny.upper is not None and tiny.upper < failing_bound(1.0)
+
+
+@pytest.mark.parametrize(("published", "bound"), [(0.9, 0.2), (0.3, 0.15), (None, 0.2)])
+def test_a_claim_fails_below_the_smaller_bound(published: float | None, bound: float) -> None:
+    assert failing_bound(published) == bound
+    assert judge_claims([Question([bound - 0.2, bound - 0.21, bound - 0.19], published)])[0].status == (
+        "holds" if bound > 0.2 else "fails"
+    )
+
+
+def test_a_claim_alone_and_among_others() -> None:
+    borderline = Question([0.1, 0.6, 0.4, 0.3, 0.0], 0.9)
+    noise = Question([0.3, -0.4, 0.1, -0.2, 0.3], 0.9)
+    assert judge_claims([borderline])[0].status == "holds"
+    assert judge_claims([borderline, noise, noise])[0].status == "inconclusive"
+
+
+def test_claims_without_two_pairs_are_inconclusive_and_cost_nothing() -> None:
+    question = Question([0.1, 0.6, 0.4, 0.3, 0.0], 0.9)
+    found = judge_claims([question, Question([0.4], 0.9), Question([], 0.9)])
+    assert [answer.status for answer in found] == ["holds", "inconclusive", "inconclusive"]
+    assert [answer.mean for answer in found[1:]] == [0.4, None] and found[1].lower is None
+
+
+def test_interval_contains_its_ends() -> None:
+    assert 1.0 in Interval(0.0, 1.0) and 1.1 not in Interval(0.0, 1.0) and "x" not in Interval(0.0, 1.0)
+
+
+def test_bootstrap_interval_leaves_out_as_many_on_both_sides() -> None:
+    replicates = np.arange(1.0, 200.0)  # 199: 2.5 % is the 5th, 97.5 % the 195th
+    assert bootstrap_interval(replicates) == pytest.approx((5.0, 195.0))
+
+
+def test_weights_are_draws_with_replacement() -> None:
+    weights = draw(50, 400, np.random.default_rng(0))
+    assert (weights.sum(axis=1) == 50).all() and weights.mean() == 1.0
+    assert weights.var() == pytest.approx(1 - 1 / 50, rel=0.05)
+
+
+def test_different_sets_are_not_compared() -> None:
+    from resampling import scene
+
+    from bench.evaluation.matching import match_coco
+
+    one, two = (match_coco(*scene(seed, images=n)[:2]) for seed, n in ((0, 5), (1, 6)))
+    with pytest.raises(BenchError, match="different images or categories"):
+        compare_images(one, two, "coco", 100)
+
+
+def test_chunks_of_replicates_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resampling import scene
+
+    from bench.evaluation.matching import match_coco
+    from bench.statistics import bootstrap
+
+    gt, a, b = scene(5)
+    sides = match_coco(gt, a), match_coco(gt, b)
+    whole: Comparison = compare_images(*sides, "coco", 100)
+    monkeypatch.setattr(bootstrap, "CHUNK", 7)
+    assert compare_images(*sides, "coco", 100) == whole
+
+
+def test_the_simulation_repeats_and_is_no_toy() -> None:
+    from tests.coverage.images import trial
+    from tests.coverage.seeds import claims, intervals
+
+    one = trial(1, 3)
+    assert one == trial(1, 3) != trial(1, 4)
+    assert 0.3 < one.ap < 0.6 and one.interval.low < one.point < one.interval.high
+    rates = [*intervals(50), *claims(50)]
+    assert len(rates) == 17 and all(0 <= rate.interval[0] <= rate.value <= rate.interval[1] <= 1 for rate in rates)
+    assert rates[0].value > 0.8  # seed interval
+
+
+RESULTS = Path(__file__).parents[1] / "results" / "statistics"
+
+
+def test_committed_coverage_meets_its_bars() -> None:
+    from tests.coverage.report import markdown
+
+    found: dict[str, Any] = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
+    assert (RESULTS / "coverage.md").read_text(encoding="utf-8") == markdown(found)
+    rates = [rate for group in found["rates"].values() for rate in group]
+    assert len(rates) == 21 and all(rate["met"] is not False for rate in rates)
+    assert {rate["trials"] for rate in found["rates"]["images"]} == {2000, 50}
+    assert found["cost"]["cpu_s"] <= 1800
