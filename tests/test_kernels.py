@@ -123,6 +123,15 @@ def test_large_sums_are_accurate(scheme: Any) -> None:
         assert abs(float(slope) - found.sum()) <= 1e-6 * np.abs(found).sum()
 
 
+@pytest.mark.parametrize("scheme", RULES)
+def test_large_tensors_are_written_past_the_caches(scheme: Any) -> None:
+    """Equal to the bit, also where the end fills no vector."""
+    x, out = torch.randn(2, numba_path._LARGE + 13, generator=torch.Generator().manual_seed(0))
+    parameter = torch.tensor(0.3 if scheme != "tqt" else 1.0)
+    eager, fused = (run(path, x, parameter, Grid(scheme, -8, 7), out) for path in ("eager", "numba"))
+    assert torch.equal(eager[0], fused[0]) and torch.equal(eager[1], fused[1])
+
+
 def test_what_the_kernels_serve() -> None:
     """Anything else is eager, and right: other types, gaps, one step a channel, second derivatives."""
     step = torch.tensor(0.3, requires_grad=True)
