@@ -171,9 +171,9 @@ class _Run:
         def progress(done: int, total: int, loss: float) -> None:
             self.report("train", done, total, loss)
 
-        extra = having(methods, "regulariser")
+        extra, reshapes = having(methods, "regulariser"), having(methods, "reshape_losses")
         try:
-            return train(self.model, loader, recipe, lengths, seed, self.folder.work, extra, progress)
+            return train(self.model, loader, recipe, lengths, seed, self.folder.work, extra, reshapes, progress)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 
