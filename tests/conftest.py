@@ -12,10 +12,15 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 SUITE = "hqod/table1"
 OTHER_ROWS = (
+    "fp-ft-hqod",
+    "lsq-hqod-w4a4",
     "lsq-w2a2",
+    "lsq-hqod-w2a2",
     "syncbn-fp",
     "aqd-w4a4",
+    "aqd-hqod-w4a4",
     "aqd-w2a2",
+    "aqd-hqod-w2a2",
     "tqt-w4a4",
     "tqt-fixed-w4a4",
     "tqt-w2a2",

@@ -129,9 +129,11 @@ class _Run:
             return predictions, score(test.coco, predictions.to_coco(), self.metric)
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
-        """Write the checkpoint, where there was training, and the record."""
+        """Write the checkpoint, where other rows may start from the model, and the record."""
         order, placed, clock = self.order, self.placed, self.clock
-        checkpoint = save_weights(self.model, self.folder.checkpoint) if self.recipe is not None else None
+        # A published checkpoint too: other rows start from this one.
+        kept = self.recipe is not None or (order.start is None and self.scale.init.kind == "checkpoint")
+        checkpoint = save_weights(self.model, self.folder.checkpoint) if kept else None
         extras = (
             ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
         )
