@@ -9,6 +9,7 @@ import pytest
 from factories import job_of, located, measure_all, store_record, suite_data
 
 from bench.cli import check as check_command
+from bench.cli.main import main
 from bench.cli.table import make_table
 from bench.errors import UsageError
 from bench.plan.jobs import plan
@@ -167,6 +168,13 @@ def test_check_prints_tier_and_data_in_the_cell_and_never_fails(
     (claim,) = json.loads(capsys.readouterr().out)["suites"][0]["claims"]
     assert (claim["status"], claim["n"], claim["size"]) == ("fails", 5, None)
     assert claim["upper"] < 0 < claim["detectable"]
+
+
+def test_show_says_what_is_claimed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = suite_of(tmp_path, [{**CLAIM, "within": ["lsq"]}], regime=[LIMIT])
+    assert main(["--root", str(suite.root), "show", suite.name, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["claims"] == [{**CLAIM, "within": ["lsq"]}] and facts["regime"] == [LIMIT]
 
 
 def test_size_is_judged_at_tier_paper(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
         "data": jobs[0].data if jobs else None,
         "blocked": sorted(map(str, blocked)),
         "rows": _rows(located, jobs),
+        **{
+            name: [entry.model_dump(mode="json", exclude_none=True) for entry in declared]
+            for name, declared in (("claims", located.suite.claims), ("regime", located.suite.regime))
+            if declared
+        },
     }
 
 

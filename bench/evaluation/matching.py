@@ -62,7 +62,10 @@ def match_coco(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *
 def match_voc(
     gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, iou: float = 0.5, pixels: Pixels = "inclusive"
 ) -> Matches:
-    """One matching pass; arguments, UsageError and BenchError as `score_voc` has them."""
+    """One matching pass; arguments, UsageError and BenchError as `score_voc` has them.
+
+    Equal scores rank in file order, as there: a resample stands for a file in which copies stand where the image did.
+    """
     check_references(gt, detections)
     ids = np.array(sorted({i["id"] for i in gt["images"]}), np.int64)
     cells = []

@@ -30,8 +30,8 @@ def markdown(found: dict[str, Any]) -> str:
         "# How often intervals cover, and claims hold by mistake",
         "Simulated by `tests/coverage/`; each rate with its own 95 % interval. A claim alone is tested at exactly 5 %, "
         "so it is this interval that must reach the bar; likewise for a rate from 50 data sets.",
-        f"Measured in {found['cost']['wall_s'] / 60:.0f} minutes, {found['cost']['cpu_s'] / 60:.0f} of them on a core "
-        f"({found['cost']['jobs']} at a time).",
+        f"Cost: {found['cost']['cpu_s'] / 60:.0f} minutes of processor time, {found['cost']['jobs']} process(es) at a "
+        f"time; {found['cost']['wall_s'] / 60:.0f} minutes passed, on a machine that may have had other work.",
     ]
     for name, title in TITLES.items():
         rows = [[r["what"], _rate(r), r["trials"], _bar(r["bar"]), _met(r["met"])] for r in found["rates"][name]]
@@ -39,9 +39,9 @@ def markdown(found: dict[str, Any]) -> str:
         if name == "images":
             parts.append("\n".join(_facts(rate) for rate in found["rates"][name]))
     parts.append(
-        f"Below {ENOUGH} images the rate is shown, not judged. Small samples: an interval from few images may cover "
-        "less often than 95 %, as the rows above say, and a category with a handful of objects is as good as unknown. "
-        "What skewed runs do to intervals over few seeds is shown, not judged, either: Student's t assumes normal ones."
+        f"Small samples, below {ENOUGH} images: the measured figure, of that simulated design alone; no bar stands "
+        "there, and a category with a handful of objects is as good as unknown. Skewed runs are not judged either: "
+        "Student's t assumes normal ones, and the rows show what it costs where they are not."
     )
     return "\n\n".join(parts) + "\n"
 
