@@ -29,6 +29,7 @@ from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import train
 from bench.engine.world import device, joined, world
+from bench.evaluation.harmony import positives
 from bench.evaluation.predictions import Predictions
 from bench.evaluation.score import score
 from bench.evaluation.scores import Scores
@@ -144,6 +145,7 @@ class _Run:
             protocol=order.protocol,
             metrics=scores.metrics,
             per_category=scores.per_category,
+            harmony=positives(self.splits["test"].coco, predictions.to_coco()).facts(),
             scorer=f"pycocotools {facts['packages'].get('pycocotools')}" if self.metric.variant == "coco" else "bench",
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
