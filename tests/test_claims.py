@@ -136,8 +136,38 @@ def test_interaction_is_a_difference_of_gains(tmp_path: Path) -> None:
     measure(suite, 1.0)
     store_record(suite, job_of(suite, "fp"), 0.48)
     found = verdict(suite)
-    assert found.answer.n == 1  # FP is trained once
-    assert found.answer.mean == pytest.approx((1.0 + 0.1) - (2.0 + 1.0))
+    # FP is trained once: every seed starts from that checkpoint and is compared with it.
+    assert found.repetitions == (0, 1, 2, 3, 4)
+    assert found.answer.mean == pytest.approx(1.0 - 2.0)
+
+
+def test_a_row_that_starts_from_no_other_is_compared_with_every_seed(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [{**CLAIM, "rows": ["lsq", "fp"]}])
+    measure(suite, -1.0)
+    found = verdict(suite)
+    assert (found.answer.n, found.repetitions) == (5, (0, 1, 2, 3, 4))
+    store_record(suite, job_of(suite, "fp"), 0.5, environment_key="0" * 16)
+    assert verdict(suite).status == "not run"
+
+
+def test_an_average_is_that_of_two_gains(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [{**CLAIM, "kind": "average", "rows": ["fp-ft", "lsq", "fp-ft", "fp"]}])
+    measure(suite, 1.0)
+    store_record(suite, job_of(suite, "fp"), 0.48)
+    assert verdict(suite).answer.mean == pytest.approx((1.0 + 2.0) / 2)
+
+
+def test_a_claim_about_the_share_of_small_gaps_reads_the_records_harmony(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, [{**CLAIM, "metric": "gap_share"}])
+    for row, share in (("fp-ft", 0.3), ("lsq", 0.25)):
+        for repetition in range(5):
+            harmony = {"positives": 9.0, "gap_share": share + repetition / 1000}
+            store_record(suite, job_of(suite, row, repetition), harmony=harmony)
+    found = verdict(suite)
+    assert found.answer.mean == pytest.approx(5.0)
+    # A record from before it was computed is no pair.
+    store_record(suite, job_of(suite, "lsq", 4))
+    assert verdict(suite).repetitions == (0, 1, 2, 3)
 
 
 def test_claims_of_a_table_are_corrected_together(tmp_path: Path) -> None:

@@ -171,11 +171,11 @@ def _environment(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("suite", [SUITE, "detectors/quantized"])
+@pytest.mark.parametrize("suite", [SUITE, "detectors/quantized", *(f"hqod/table{k}" for k in (2, 3, 4))])
 def test_every_row_of_the_suites_runs_at_tier_smoke(suite: str, tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "suites", tmp_path / "suites")
     shutil.copytree(PROJECT / "baselines", tmp_path / "baselines")
     bench(tmp_path, "run", suite, *SMOKE, "--jobs", "2")
     found = records(tmp_path)
     losses = {row: record.training.last_loss for row, record in found.items() if record.training}
-    assert losses.keys() == found.keys() and len(set(losses.values())) == len(losses) >= 11
+    assert losses.keys() == found.keys() and len(set(losses.values())) == len(losses) >= 7

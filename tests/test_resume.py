@@ -44,7 +44,7 @@ def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = 
         if done == stop_after:
             raise StoppedError
 
-    losses = train(model, loader, recipe, lengths, 5, folder, [], progress)
+    losses = train(model, loader, recipe, lengths, 5, folder, [], [], progress)
     return losses, model.state_dict()
 
 

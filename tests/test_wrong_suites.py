@@ -20,6 +20,7 @@ def root(tmp_path: Path) -> Path:
     classes = {
         "Maker": "    version = 1\n    def make_quantizers(self, placement): ...",
         "Loss": "    version = 1\n    def regulariser(self, model, batch): ...",
+        "Reshaping": "    version = 1\n    def reshape_losses(self, positives): ...",
         "Unversioned": "    def make_quantizers(self, placement): ...",
     }
     text = "raise RuntimeError\n" + "\n".join(f"class {name}:\n{body}\n" for name, body in classes.items())

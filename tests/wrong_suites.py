@@ -123,6 +123,21 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "both make quantizers",
         [("    methods:\n", "    methods:§\n"), ("      - name: lsq\n", TWO_MAKERS)],
     ),
+    "losses of single samples of a DETR": (
+        "which only the families atss, retinanet, ssdlite, yolox have here",
+        [
+            ("      - name: lsq\n", "      - name: mine.makers:Reshaping§\n      - name: lsq\n"),
+            ("detector: retinanet-r18\n    bits: 4/4", "detector: detr-r50\n    bits: 4/4"),
+            ("    start: fp\n", ""),
+        ],
+    ),
+    "losses of a row that is not trained": (
+        "changes training losses, but the row is not trained",
+        [
+            ("      - name: lsq\n", "      - name: mine.makers:Reshaping§\n      - name: lsq\n"),
+            ("    recipe: qat\n", ""),
+        ],
+    ),
     "no options": ("missing key", [("      - name: lsq\n" + ALL_OPTIONS, "      - name: lsq§\n")]),
     "missing option": ('missing key "range_test"', [(OPTIONS, "        options:§\n")]),
     "unknown option": (

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.errors import BenchError, UsageError
 from bench.evaluation.matching import Matches, match_coco, match_voc
@@ -73,13 +74,18 @@ def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Compariso
     Raises UsageError where data pin, reading rules or metric differ, BenchError where data or predictions are not
     here, or are no longer those of the records.
     """
-    for what in ("data", "metric"):
+    refuse_different(a, b, ("data", "metric"))
+    metric = Metric.model_validate_json(json.dumps(a.record.protocol["metric"]))
+    gt = data_of(a, root).coco
+    return compare_detections(gt, detections_of(a), detections_of(b), metric, task, (a, b)), metric
+
+
+def refuse_different(a: Side, b: Side, parts: Sequence[str]) -> None:
+    """Raise UsageError where these parts of the two protocols differ."""
+    for what in parts:
         if differences := changes(a.record.protocol[what], b.record.protocol[what]):
             listed = "; ".join(f"{what}.{text}" for text in differences)
             raise UsageError(f"{a.name} and {b.name} are not compared: {listed}")
-    metric = Metric.model_validate_json(json.dumps(a.record.protocol["metric"]))
-    gt = _ground_truth(a, root)
-    return compare_detections(gt, _detections(a), _detections(b), metric, task, (a, b)), metric
 
 
 def compare_detections(
@@ -145,7 +151,8 @@ def _all(root: Path) -> Iterator[Side]:
         yield _external(external, row, int(seed), external.load(row, int(seed)))
 
 
-def _ground_truth(side: Side, root: Path) -> Mapping[str, Any]:
+def data_of(side: Side, root: Path) -> Dataset:
+    """What the record's predictions are of; BenchError where it is not here, or its suite declares other data now."""
     asked = _ASKED_BY.fullmatch(side.record.provenance.asked_by)
     if asked is None:
         raise BenchError(f"{side.name}: its record does not say which suite it was run for")
@@ -157,10 +164,11 @@ def _ground_truth(side: Side, root: Path) -> Mapping[str, Any]:
     if differences := changes(side.record.protocol["data"], now):
         listed = "; ".join(f"data.{text}" for text in differences)
         raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")
-    return load(spec.data, "test", located.root, Store(located.root).data_cache).coco
+    return load(spec.data, "test", located.root, Store(located.root).data_cache)
 
 
-def _detections(side: Side) -> Detections:
+def detections_of(side: Side) -> Detections:
+    """The saved predictions, a COCO result list; BenchError where they are no longer those of the record."""
     predictions = Predictions.load(side.predictions)
     if predictions.digest() != side.record.predictions.digest:
         raise BenchError(f"{side.predictions}: not the predictions of {side.name}; run the job again")

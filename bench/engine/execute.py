@@ -29,6 +29,7 @@ from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import train
 from bench.engine.world import device, joined, world
+from bench.evaluation.harmony import positives
 from bench.evaluation.predictions import Predictions
 from bench.evaluation.score import score
 from bench.evaluation.scores import Scores
@@ -134,9 +135,11 @@ class _Run:
             return predictions, score(test.coco, predictions.to_coco(), self.metric)
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
-        """Write the checkpoint, where there was training, and the record."""
+        """Write the checkpoint, where other rows may start from the model, and the record."""
         order, placed, clock = self.order, self.placed, self.clock
-        checkpoint = save_weights(self.model, self.folder.checkpoint) if self.recipe is not None else None
+        # A published checkpoint too: other rows start from this one.
+        kept = self.recipe is not None or (order.start is None and self.scale.init.kind == "checkpoint")
+        checkpoint = save_weights(self.model, self.folder.checkpoint) if kept else None
         extras = (
             ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
         )
@@ -148,6 +151,7 @@ class _Run:
             protocol=order.protocol,
             metrics=scores.metrics,
             per_category=scores.per_category,
+            harmony=positives(self.splits["test"].coco, predictions.to_coco()).facts(),
             scorer=f"pycocotools {facts['packages'].get('pycocotools')}" if self.metric.variant == "coco" else "bench",
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
@@ -177,9 +181,9 @@ class _Run:
         def progress(done: int, total: int, loss: float) -> None:
             self.report("train", done, total, loss)
 
-        extra = having(methods, "regulariser")
+        extra, reshapes = having(methods, "regulariser"), having(methods, "reshape_losses")
         try:
-            return train(self.model, loader, recipe, lengths, seed, self.folder.work, extra, progress)
+            return train(self.model, loader, recipe, lengths, seed, self.folder.work, extra, reshapes, progress)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bench.detectors.positives import Reshape, reshaped
 from bench.engine.resume import Snapshots
 from bench.engine.schedule import Lengths, factor
 from bench.engine.world import mean, world
@@ -87,12 +88,13 @@ def train(
     seed: int,
     folder: Path,
     regularisers: list[Regulariser],
+    reshapes: list[Reshape],
     progress: Progress,
 ) -> list[float]:
     """Train `model` in place for `lengths.total` steps; returns the loss of each step.
 
     `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`.
-    Each regulariser's scalar is added to the loss of its batch.
+    Each regulariser's scalar is added to the loss of its batch; `reshapes` change those of its positive samples.
     Raises BenchError at the step where the loss stops being finite.
     """
     _freeze(model, recipe)
@@ -118,7 +120,7 @@ def train(
     )
     runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
-    with _regularised(model, regularisers):
+    with reshaped(model, reshapes), _regularised(model, regularisers):
         runner.train()
     return watch.losses
 

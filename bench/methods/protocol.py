@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from bench.detectors.positives import Positives
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.spec.methods import facts
@@ -39,11 +40,19 @@ class Method(Protocol):
         """A scalar that is added to the training loss of `batch` (`inputs` [n, 3, h, w] and `data_samples`)."""
         raise NotImplementedError
 
+    def reshape_losses(self, positives: Positives) -> tuple[Tensor, Tensor]:
+        """The classification and the box loss of each positive sample, [P] both, in place of its `cls` and `reg`.
+
+        Both are summed over the samples and divided by the head's own normalisers. Methods of a row reshape one after
+        the other, each what the one before it left. Only detectors of `bench.spec.catalog.RESHAPED` have the hook.
+        """
+        raise NotImplementedError
+
     def after_training(self, model: nn.Module) -> None:
         """Change the trained model in place, before it predicts."""
 
 
-HOOKS = ("adapt_model", "make_quantizers", "calibrate", "regulariser", "after_training")
+HOOKS = ("adapt_model", "make_quantizers", "calibrate", "regulariser", "reshape_losses", "after_training")
 
 
 def build(uses: Iterable[dict[str, Any]]) -> list[Method]:

@@ -94,7 +94,7 @@ class _Builder:
         if key not in self.jobs:
             start = None if row.start is None else self.job(self.located.suite.row(row.start), 0)
             protocol = self._protocol(row, repetition, start)
-            recipe = self.spec.recipes[row.recipe] if row.recipe else None
+            recipe = self.spec.recipe(row)
             self.jobs[key] = Job(
                 suite=self.located.name,
                 tier=self.tier,
@@ -110,13 +110,13 @@ class _Builder:
         return self.jobs[key]
 
     def _absent_weights(self, row: Row) -> tuple[str, ...]:
-        init = self.spec.detectors[row.detector].init
+        init = self.spec.scale(row).init
         absent = absent_checkpoint(init, self.located.root) if row.start is None else None
         return (absent,) if absent else ()
 
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
         suite, spec = self.located.suite, self.spec
-        recipe = _dump(spec.recipes.get(row.recipe or ""), {"cost_s", "snapshot_every"})
+        recipe = _dump(spec.recipe(row), {"cost_s", "snapshot_every"})
         quantized = not row.bits.is_fp
         methods = [
             {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in row.methods
@@ -136,7 +136,7 @@ class _Builder:
             "detector": {
                 "name": row.detector,
                 "version": entry.version,
-                "scale": _dump(spec.detectors[row.detector]),
+                "scale": _dump(spec.scale(row)),
             },
             "methods": methods,
             "bits": str(row.bits),

@@ -79,6 +79,8 @@ class Record(Spec):
     metrics: dict[str, float]
     """0 to 1; -1 where undefined."""
     per_category: dict[str, dict[str, float]]
+    harmony: dict[str, float] = Field(default_factory=dict)
+    """Of `bench.evaluation.harmony`, where it was computed."""
     scorer: str
     predictions: SavedPredictions
     placement: Pins | None

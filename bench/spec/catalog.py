@@ -36,6 +36,9 @@ CATALOG = {
 DETRS: frozenset[Family] = frozenset({"detr", "deformable_detr", "dab_detr"})
 """Families that predict a set: no NMS and no score threshold, their best queries are the detections."""
 
+RESHAPED: frozenset[Family] = frozenset({"retinanet", "atss", "ssdlite", "yolox"})
+"""Families whose losses a method may change sample by sample."""
+
 _RESNET = {"depth", "width"}
 _DENSE = _RESNET | {"neck_width", "head_convs", "anchor_scale", "head_init_std"}
 _TRANSFORMER = _RESNET | {"stages", "transformer"}

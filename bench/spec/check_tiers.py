@@ -6,30 +6,34 @@ from bench.spec.check_detectors import misfits, untrainable
 from bench.spec.data import ShapesBase
 from bench.spec.faults import Fault, below
 from bench.spec.recipe import Recipe
-from bench.spec.suite import Metric, Suite, TierSpec
+from bench.spec.source import Loc
+from bench.spec.suite import Metric, Row, Suite, TierSpec
 
 
 def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     """Faults of one tier; their places start at the tier."""
     runs = [row for row in suite.rows if row.reported_only is None]
     for row in runs:
-        scale = tier.detectors.get(row.detector)
+        scale = tier.scale(row) if row.detector in tier.detectors else None
+        trained = tier.recipe(row) is not None
         if scale is None:
             text = f"row {row.id!r} wants detector {row.detector!r}, which the tier lacks"
             yield Fault(("detectors",), text)
-        elif row.recipe is None and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
+        elif not trained and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
             text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
-            yield Fault(("detectors", row.detector, "init", "kind"), text)
-        elif row.recipe is not None and (reason := untrainable(scale)) is not None:
-            yield Fault(("detectors", row.detector, "init", "kind"), f"row {row.id!r} has a recipe, but {reason}")
+            yield Fault((*_init_of(row, tier), "kind"), text)
+        elif trained and (reason := untrainable(scale)) is not None:
+            yield Fault((*_init_of(row, tier), "kind"), f"row {row.id!r} has a recipe, but {reason}")
         if row.recipe is not None and row.recipe not in tier.recipes:
             yield Fault(("recipes",), f"row {row.id!r} wants recipe {row.recipe!r}, which the tier lacks")
         if not row.bits.is_fp and tier.calibration is None:
             yield Fault((), f"row {row.id!r} has quantizers, so the tier needs `calibration`")
     for name, scale in tier.detectors.items():
         yield from below(("detectors", name), misfits(name, scale))
+    yield from _inits(tier, suite)
     for name, recipe in tier.recipes.items():
-        yield from below(("recipes", name), _recipe(recipe))
+        if recipe is not None:
+            yield from below(("recipes", name), _recipe(recipe))
     yield from _data(tier)
     yield from below(("metric",), _metric(tier.metric))
 
@@ -41,6 +45,23 @@ def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         yield Fault(("recipes", name), f"no row uses recipe {name!r}")
     for name in tier.detectors.keys() - {row.detector for row in runs}:
         yield Fault(("detectors", name), f"no row uses detector {name!r}")
+
+
+def _init_of(row: Row, tier: TierSpec) -> Loc:
+    return ("inits", row.id) if row.id in tier.inits else ("detectors", row.detector, "init")
+
+
+def _inits(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
+    rows = {row.id: row for row in suite.rows}
+    for name in tier.inits:
+        row = rows.get(name)
+        if row is None:
+            yield Fault(("inits", name), f"no row has the id {name!r}")
+        elif row.start is not None:
+            yield Fault(("inits", name), f"row {name!r} starts from row {row.start!r}")
+        elif row.detector in tier.detectors:
+            faults = misfits(row.detector, tier.scale(row))
+            yield from (Fault(("inits", name, *f.loc[1:]), f.message) for f in faults if f.loc[:1] == ("init",))
 
 
 def _recipe(recipe: Recipe) -> Iterator[Fault]:
@@ -70,7 +91,7 @@ def _data(tier: TierSpec) -> Iterator[Fault]:
         text = f"{tier.calibration.images} calibration images of {data.images.train} training images"
         yield Fault(("calibration", "images"), text)
     for name, recipe in tier.recipes.items():
-        if recipe.batch > data.images.train * recipe.repeat:
+        if recipe is not None and recipe.batch > data.images.train * recipe.repeat:
             text = f"a batch of {recipe.batch} images from {data.images.train} training images"
             yield Fault(("recipes", name, "batch"), text)
 

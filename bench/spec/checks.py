@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection, Iterator
 
 from bench.errors import UsageError
-from bench.spec.catalog import CATALOG
+from bench.spec.catalog import CATALOG, RESHAPED
 from bench.spec.check_tiers import tier_faults, unused_of_tier
 from bench.spec.faults import Fault, below
 from bench.spec.methods import facts
@@ -91,7 +91,10 @@ def _quantizers(row: Row, names: _Names) -> Iterator[Fault]:
             yield Fault(("methods", k, "name"), f"method {use.name!r} stands twice in the row")
         seen.add(use.name)
         try:
-            makers += [use.name] if facts(use.name).makes_quantizers else []
+            found = facts(use.name)
+            makers += [use.name] if found.makes_quantizers else []
+            if found.reshapes_losses:
+                yield from below(("methods", k, "name"), _reshaped(row, use.name))
         except UsageError as error:
             readable = False
             yield Fault(("methods", k, "name"), str(error))
@@ -105,6 +108,14 @@ def _quantizers(row: Row, names: _Names) -> Iterator[Fault]:
     elif readable:
         # A method that could not be read may be the one that makes them.
         yield from _unquantized(row)
+
+
+def _reshaped(row: Row, method: str) -> Iterator[Fault]:
+    if row.recipe is None:
+        yield Fault((), f"{method} changes training losses, but the row is not trained")
+    if row.detector in CATALOG and CATALOG[row.detector].family not in RESHAPED:
+        known = ", ".join(sorted(RESHAPED))
+        yield Fault((), f"{method} changes the losses of single samples, which only the families {known} have here")
 
 
 def _quantized(row: Row, maker: str) -> Iterator[Fault]:

@@ -9,19 +9,21 @@ from bench.spec.base import Spec
 Text = Annotated[str, Field(min_length=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
 Points = Annotated[float, Field(gt=0, le=100)]
-ROWS = {"difference": 2, "interaction": 4}
+ROWS = {"difference": 2, "interaction": 4, "average": 4}
 
 
 class Claim(Spec):
-    """`difference`: the first row beats the second; `interaction`: by more than the third beats the fourth."""
+    """`difference`: the first row beats the second; `interaction`: by more than the third beats the fourth;
+    `average`: on average over this pair and the pair of the third and fourth."""
 
     id: Slug
     text: Text
     """In the paper's sense, in one sentence."""
     source: Text
     """Where the paper asserts it."""
-    kind: Literal["difference", "interaction"]
-    metric: Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "mAP"]
+    kind: Literal["difference", "interaction", "average"]
+    metric: Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "mAP", "gap_share"]
+    """`gap_share`: of the positives, those whose score and IoU differ by at most 0.1 (`bench.evaluation.harmony`)."""
     rows: tuple[Slug, ...]
     published: Points | None = None
     """The gain that the paper prints, in points; left out where it prints none."""

@@ -127,6 +127,45 @@ class UniformOptions(Spec):
     granularity: Granularity | None = None
 
 
+class HqodOptions(Spec):
+    """HQOD's losses (2408.02561)."""
+
+    terms: Annotated[tuple[Literal["tcorr", "hiou"], ...], Field(min_length=1)]
+    """Task correlation (eq. 7), harmonious IoU (eq. 8)."""
+    sigma: Annotated[float, Field(gt=0)] | None = None
+    """Weight of the harmonious IoU loss (eq. 9); it alone needs `sigma` and `gamma`."""
+    gamma: Annotated[float, Field(gt=0)] | None = None
+    """Exponent of the harmonious IoU loss (eq. 8)."""
+    normaliser: Literal["paper", "code"]
+    """The sum over positive samples is divided by their number (`paper`, eq. 9) or by the head's normaliser of its box
+    losses (`code`, VP-QOD); they differ for ATSS, whose box losses are weighed by the centerness, and by its sum."""
+
+    @model_validator(mode="after")
+    def _fits_terms(self) -> "HqodOptions":
+        if len(set(self.terms)) != len(self.terms):
+            raise ValueError("a term stands twice in `terms`")
+        for name in ("sigma", "gamma"):
+            if (getattr(self, name) is not None) != ("hiou" in self.terms):
+                needs = "needs" if "hiou" in self.terms else "without hiou has no"
+                raise ValueError(f"`terms` {needs} `{name}`")
+        return self
+
+
+class HardetOptions(Spec):
+    """HarDet's losses (2108.10809)."""
+
+    form: Literal["paper", "hqod"]
+    """`paper`: each loss is weighed by the other's own value, and the consistency term begins at 0. `hqod`: as HQOD
+    compares itself with it (VP-QOD): the classification is weighed by the box loss that is weighed already, and the
+    term jumps to `margin`."""
+    alpha: Annotated[float, Field(gt=0)]
+    """Weight of the harmonic IoU loss."""
+    gamma: Annotated[float, Field(gt=0)]
+    """Exponent of the harmonic IoU loss."""
+    margin: Annotated[float, Field(ge=0, lt=1)]
+    """m of the task contrastive loss: a gap |p - u| up to it costs nothing."""
+
+
 class Builtin(NamedTuple):
     """A built-in method: where its class is, and the model of its options."""
 
@@ -140,6 +179,8 @@ BUILTIN = {
     "aqd": Builtin("bench.methods.aqd:AQD", AqdOptions),
     "tqt": Builtin("bench.methods.tqt:TQT", TqtOptions),
     "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
+    "hqod": Builtin("bench.methods.hqod:HQOD", HqodOptions),
+    "hardet": Builtin("bench.methods.hardet:HarDet", HardetOptions),
     "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
 }
 PROTOCOL = "bench.methods.protocol:Method"
@@ -152,6 +193,7 @@ class MethodFacts(NamedTuple):
     target: str
     version: int
     makes_quantizers: bool
+    reshapes_losses: bool
 
 
 def facts(name: str) -> MethodFacts:
@@ -171,7 +213,7 @@ def facts(name: str) -> MethodFacts:
         raise UsageError(f"method {name!r}: {error.args[0]}") from None
     if found.version is None or found.version < 1:
         raise UsageError(f"method {name!r}: its class needs a line such as `version = 1` of its own")
-    return MethodFacts(target, found.version, "make_quantizers" in found.members)
+    return MethodFacts(target, found.version, "make_quantizers" in found.members, "reshape_losses" in found.members)
 
 
 def options_model(name: str) -> type[Spec] | None:

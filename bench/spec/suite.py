@@ -9,7 +9,7 @@ from bench.spec.base import Spec
 from bench.spec.bits import Bits
 from bench.spec.claim import Claim, Limit
 from bench.spec.data import DataSpec
-from bench.spec.detector import DetectorScale
+from bench.spec.detector import DetectorScale, Init
 from bench.spec.placement import Calibration, Pins, Policy
 from bench.spec.recipe import Recipe
 
@@ -71,10 +71,22 @@ class TierSpec(Spec):
     data: DataSpec
     metric: Metric
     detectors: dict[str, DetectorScale] = Field(min_length=1)
-    recipes: dict[str, Recipe] = {}
+    inits: dict[Slug, Init] = {}
+    """By row id: another start of FP training than the detector's `init`."""
+    recipes: dict[str, Recipe | None] = {}
+    """Null: rows of that recipe are not trained at this tier, because they are a published checkpoint."""
     calibration: Calibration | None = None
     seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
     """Repetitions of each row that starts from another; the FP checkpoints are those of repetition 0."""
+
+    def scale(self, row: Row) -> DetectorScale:
+        """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""
+        scale, init = self.detectors[row.detector], self.inits.get(row.id)
+        return scale if init is None else scale.model_copy(update={"init": init})
+
+    def recipe(self, row: Row) -> Recipe | None:
+        """How the row is trained; None where it is not."""
+        return self.recipes.get(row.recipe or "")
 
 
 class Published(Spec):

@@ -83,6 +83,11 @@ def _verdict(claim: Claim, pairs: _Pairs, outside: "_Outside | None", answer: An
 def _pairs(results: Results, claim: Claim) -> _Pairs:
     """The seeds at which all rows of the claim have a sound run in one environment: the one with most of them."""
     runs = {row: _runs(results, row, claim.metric) for row in dict.fromkeys(claim.rows)}
+    seeded = sorted({n for row, found in runs.items() if not _is_start(results, row) for n in found})
+    for row, found in runs.items():
+        if _is_start(results, row) and 0 in found:
+            # Every seed starts from this one checkpoint, so it is compared with each.
+            runs[row] = dict.fromkeys(seeded or found, found[0])
     if empty := [row for row, found in runs.items() if not found]:
         return _Pairs(f"no result of {', '.join(empty)}")
     seeds: dict[str, list[int]] = {}
@@ -98,13 +103,22 @@ def _pairs(results: Results, claim: Claim) -> _Pairs:
         return _Pairs("no seed has a result of every row in one environment")
     points = [[runs[row][repetition].points for row in claim.rows] for repetition in seeds[key]]
     taints = [run.taint for found in runs.values() for n, run in found.items() if n in seeds[key] and run.taint]
-    return _Pairs(lacking, _differences(points), key, tuple(seeds[key]), taints[0] if taints else None)
+    return _Pairs(lacking, _differences(claim, points), key, tuple(seeds[key]), taints[0] if taints else None)
 
 
-def _differences(points: list[list[float]]) -> tuple[float, ...]:
-    """By seed, from the points of two rows or four."""
+def _differences(claim: Claim, points: list[list[float]]) -> tuple[float, ...]:
+    """By seed, from the points of the claim's two rows or four."""
     gains = [row[0] - row[1] for row in points]
-    return tuple(gains if len(points[0]) == 2 else interaction(gains, [row[2] - row[3] for row in points]))
+    if claim.kind == "difference":
+        return tuple(gains)
+    others = [row[2] - row[3] for row in points]
+    if claim.kind == "interaction":
+        return tuple(interaction(gains, others))
+    return tuple((one + other) / 2 for one, other in zip(gains, others, strict=True))
+
+
+def _is_start(results: Results, row: str) -> bool:
+    return results.located.suite.row(row).start is None
 
 
 class _Run(NamedTuple):
@@ -118,9 +132,11 @@ def _runs(results: Results, row: str, metric: str) -> dict[int, _Run]:
     found = {}
     for result in (result for r in results.rows if r.row.id == row for result in r.jobs):
         record = result.record
-        if record is not None and fault(result) is None and record.metrics.get(metric, -1.0) >= 0:
-            run = _Run(100 * record.metrics[metric], record.environment_key, taint(record))
-            found[result.job.repetition] = run
+        if record is None or fault(result) is not None:
+            continue
+        value = (record.metrics | record.harmony).get(metric, -1.0)
+        if value >= 0:
+            found[result.job.repetition] = _Run(100 * value, record.environment_key, taint(record))
     return found
 
 
