@@ -34,7 +34,7 @@ class Cost(NamedTuple):
 def measure(detector: str, pairs: int) -> Cost:
     """The cost in the detector's row LSQ+HQOD of Table II at tier mini."""
     from conftest import PROJECT
-    from detector_scales import drawn_batch
+    from detector_scales import drawn_batch, losses
 
     from bench.detectors.positives import reshaped
     from bench.engine.inspect import build, quantizers_of
@@ -52,12 +52,17 @@ def measure(detector: str, pairs: int) -> Cost:
     torch.manual_seed(0)
     model: Any = build(job, PROJECT)[0]
     batch = drawn_batch(SIDE, BATCH)
+    # Statistics of the data: the step sizes of an untrained model in eval mode would be next to nothing.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    losses(model, batch)
     policy = Policy.model_validate(job.protocol["policy"], strict=False)
     placement = trace_placement(model, batch, policy, Bits.parse(job.protocol["bits"]))
     apply(model, placement, quantizers_of(job, placement))
     calibrate(model, passes(model, [batch]))
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
     data = model.data_preprocessor(batch, True)
     reshapes = having(build_methods(job.protocol["methods"]), "reshape_losses")
 
