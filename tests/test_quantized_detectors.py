@@ -1,7 +1,6 @@
 """Every detector of the catalogue, quantized as suites/detectors/quantized.yaml declares it."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply, quantized_layers
 from bench.quantization.attention import Attention, explicit_attention
 from bench.quantization.placement import Placement, check_pins
-from bench.quantization.trace import record_reads
+from bench.quantization.trace import record_reads, tensors
 from bench.spec.bits import Bits
 from bench.spec.catalog import CATALOG
 from bench.spec.load import load_suite
@@ -72,14 +71,6 @@ def quantized(request: pytest.FixtureRequest) -> tuple[str, Any, Placement]:
     model, placement = make(request.param)
     LSQ(SUITE.row(f"{request.param}-lsq-w4a4").methods[0].options).calibrate(model, passes(model, [drawn_batch(SIDE)]))
     return request.param, model.eval(), placement
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from tensors(part)
 
 
 @torch.no_grad()

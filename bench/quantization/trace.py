@@ -37,7 +37,7 @@ class _Producers(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = _operation(func, kwargs or {})
-        operands = list(_tensors((args, kwargs)))
+        operands = list(tensors((args, kwargs)))
         if name in MOVES or (name == "max_pool2d" and self.of(operands[0]) not in NON_NEGATIVE):
             sources = {self.of(tensor) for tensor in operands}
             name = sources.pop() if len(sources) == 1 else name
@@ -45,7 +45,7 @@ class _Producers(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         # An assignment to a part of a tensor changes it and returns nothing.
         changed = [t for t, version in zip(operands, versions, strict=True) if t._version != version]
-        for tensor in (*changed, *_tensors(result)):
+        for tensor in (*changed, *tensors(result)):
             self.alive.append(tensor)
             self.made[id(tensor), tensor._version] = name
         return result
@@ -55,14 +55,15 @@ class _Producers(TorchFunctionMode):
         return self.made.get((id(tensor), tensor._version), unmade)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and dictionaries, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
         for part in value:
-            yield from _tensors(part)
+            yield from tensors(part)
     elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+        yield from tensors(list(value.values()))
 
 
 def _operation(func: Any, options: dict[str, Any]) -> str:
