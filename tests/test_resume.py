@@ -12,10 +12,10 @@ from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.schedule import in_steps
-from bench.engine.training import train
+from bench.engine.training import Trained, train
 from bench.errors import BenchError
 from bench.spec.load import load_suite
-from bench.spec.recipe import Optimizer, Recipe
+from bench.spec.recipe import Evaluation, Optimizer, Recipe
 
 TIER = load_suite(SUITE, PROJECT).suite.tiers["smoke"]
 SCALE = TIER.detectors["retinanet-r18"]
@@ -31,7 +31,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load(TIER.data, "train", PROJECT, tmp_path_factory.mktemp("shapes"))
 
 
-def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = None) -> tuple[list[float], Any]:
+def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = None) -> tuple[Trained, Any]:
     model = build_detector("retinanet-r18", SCALE, images.classes, 1)
     lengths = in_steps(recipe, len(images.coco["images"]))
 
@@ -44,21 +44,29 @@ def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = 
         if done == stop_after:
             raise StoppedError
 
-    losses = train(model, loader, recipe, lengths, 5, folder, [], [], progress)
-    return losses, model.state_dict()
+    def score() -> dict[str, float]:
+        torch.rand(1)
+        model.eval()
+        return {"AP": float(model.backbone.bn1.running_mean.abs().sum())}
+
+    trained = train(model, loader, recipe, lengths, 5, folder, [], [], score, progress)
+    return trained, model.state_dict()
 
 
 @pytest.mark.parametrize("name", ["ft", "adamw"])
 @pytest.mark.parametrize("stop_after", [1, 5, 8])
 def test_resumed_is_uninterrupted(name: str, stop_after: int, images: Dataset, tmp_path: Path) -> None:
-    base = TIER.recipes["ft"].model_copy(update={"length": 9, "snapshot_every": 3})
+    scored = Evaluation(first=2, every=2)
+    base = TIER.recipes["ft"].model_copy(update={"length": 9, "snapshot_every": 3, "evaluation": scored})
     recipe = base if name == "ft" else base.model_copy(update={"optimizer": ADAMW})
-    losses, weights = run(recipe, images, tmp_path / "whole")
+    whole, weights = run(recipe, images, tmp_path / "whole")
     with pytest.raises(StoppedError):
         run(recipe, images, tmp_path / "cut", stop_after)
     assert (tmp_path / "cut" / "snapshot.pth").is_file() == (stop_after > 3)
-    resumed_losses, resumed = run(recipe, images, tmp_path / "cut")
-    assert resumed_losses == losses and len(losses) == 9
+    again, resumed = run(recipe, images, tmp_path / "cut")
+    assert again == whole and len(whole.losses) == 9
+    assert [one.step for one in whole.evaluations] == [2, 4, 6, 8]
+    assert len({one.metrics["AP"] for one in whole.evaluations}) == 4
     assert all(torch.equal(weights[key], resumed[key]) for key in weights)
 
 

@@ -164,7 +164,7 @@ def data_of(side: Side, root: Path) -> Dataset:
     if differences := changes(side.record.protocol["data"], now):
         listed = "; ".join(f"data.{text}" for text in differences)
         raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")
-    return load(spec.data, "test", located.root, Store(located.root).data_cache)
+    return load(spec.data, side.record.protocol.get("scored", "test"), located.root, Store(located.root).data_cache)
 
 
 def detections_of(side: Side) -> Detections:

@@ -27,7 +27,7 @@ from bench.engine.quantize import Placed, quantize
 from bench.engine.schedule import in_steps
 from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
-from bench.engine.training import train
+from bench.engine.training import Trained, train
 from bench.engine.world import device, joined, world
 from bench.evaluation.harmony import positives
 from bench.evaluation.predictions import Predictions
@@ -93,7 +93,8 @@ class _Run:
         if self.recipe is not None:
             refuse_training(self.scale)
         self.placed: Placed | None = None
-        self.losses: list[float] = []
+        self.trained = Trained([], ())
+        self.scored: Split = protocol.get("scored", "test")
 
     def train(self) -> None:
         """Data, detector, quantizers, training: everything up to the model that predicts."""
@@ -101,7 +102,7 @@ class _Run:
         seed_all(seeds["init"])
         with clock.phase("data"):
             self.report("data", 0, 1, None)
-            self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", "test")}
+            self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", self.scored)}
         with clock.phase("build"):
             name, classes = order.protocol["detector"]["name"], self.splits["train"].classes
             self.model = build_detector(name, self.scale, classes, seeds["init"])
@@ -118,21 +119,27 @@ class _Run:
                 self.placed = quantize(self.model, methods, self.splits["train"], order, self.scale, self.recipe)
         if self.recipe is not None:
             with clock.phase("train"):
-                self.losses = self._fit(self.recipe, methods, seeds["data"])
+                self.trained = self._fit(self.recipe, methods, seeds["data"])
         for finish in having(methods, "after_training"):
             finish(self.model)
 
     def measure(self) -> tuple[Predictions, Scores]:
         """The stored predictions, and the scores that are computed from them."""
-        test = self.splits["test"]
         with self.clock.phase("predict"):
-            size, batch = self.scale.input, self.scale.test.batch
-            found = predict(self.model, test, size, batch, lambda done, n: self.report("predict", done, n, None))
-            predictions = Predictions.from_coco(found)
+            predictions = self._predict()
             predictions.save(self.folder.predictions)
         with self.clock.phase("score"):
             self.report("score", 0, 1, None)
-            return predictions, score(test.coco, predictions.to_coco(), self.metric)
+            return predictions, self._score(predictions)
+
+    def _predict(self) -> Predictions:
+        size, batch = self.scale.input, self.scale.test.batch
+        data = self.splits[self.scored]
+        found = predict(self.model, data, size, batch, lambda done, n: self.report("predict", done, n, None))
+        return Predictions.from_coco(found)
+
+    def _score(self, predictions: Predictions) -> Scores:
+        return score(self.splits[self.scored].coco, predictions.to_coco(), self.metric)
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
         """Write the checkpoint, where other rows may start from the model, and the record."""
@@ -151,14 +158,15 @@ class _Run:
             protocol=order.protocol,
             metrics=scores.metrics,
             per_category=scores.per_category,
-            harmony=positives(self.splits["test"].coco, predictions.to_coco()).facts(),
+            harmony=positives(self.splits[self.scored].coco, predictions.to_coco()).facts(),
             scorer=f"pycocotools {facts['packages'].get('pycocotools')}" if self.metric.variant == "coco" else "bench",
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
             placement_sites=placed.sites if placed else (),
             calibration_images=placed.images if placed else (),
             data=_data_facts(order.protocol["data"]["pin"], self.splits),
-            training=_training(self.losses),
+            training=_training(self.trained.losses),
+            evaluations=self.trained.evaluations,
             checkpoint_sha256=checkpoint,
             environment=facts,
             environment_key=environment_key(facts),
@@ -167,10 +175,10 @@ class _Run:
             ),
             cost=Cost(started=clock.started, finished=_now(), host=socket.gethostname(), phases=clock.phases),
         )
-        write_json(self.folder.losses, self.losses)
+        write_json(self.folder.losses, self.trained.losses)
         write_json(self.folder.record_file, record.model_dump(mode="json"))
 
-    def _fit(self, recipe: Recipe, methods: list[Any], seed: int) -> list[float]:
+    def _fit(self, recipe: Recipe, methods: list[Any], seed: int) -> Trained:
         dataset = self.splits["train"]
         lengths = in_steps(recipe, len(dataset.coco["images"]))
 
@@ -181,9 +189,13 @@ class _Run:
         def progress(done: int, total: int, loss: float) -> None:
             self.report("train", done, total, loss)
 
+        def scores() -> dict[str, float]:
+            return self._score(self._predict()).metrics
+
         extra, reshapes = having(methods, "regulariser"), having(methods, "reshape_losses")
+        work = self.folder.work
         try:
-            return train(self.model, loader, recipe, lengths, seed, self.folder.work, extra, reshapes, progress)
+            return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 

@@ -12,6 +12,8 @@ class Lengths(NamedTuple):
     total: int
     warmup: int
     milestones: tuple[int, ...]
+    evaluations: frozenset[int] = frozenset()
+    """Steps after which the model is scored; the last one is not among them."""
 
 
 def in_steps(recipe: Recipe, images: int) -> Lengths:
@@ -19,7 +21,14 @@ def in_steps(recipe: Recipe, images: int) -> Lengths:
     steps = {"step": 1, "epoch": max(1, recipe.repeat * images // recipe.batch)}
     each = steps[recipe.unit]
     warmup = recipe.warmup.length * steps[recipe.warmup.unit or recipe.unit] if recipe.warmup else 0
-    return Lengths(recipe.length * each, warmup, tuple(m * each for m in recipe.decay.milestones))
+    when = recipe.evaluation
+    scored = range(when.first, recipe.length, when.every) if when else ()
+    return Lengths(
+        recipe.length * each,
+        warmup,
+        tuple(m * each for m in recipe.decay.milestones),
+        frozenset(at * each for at in scored),
+    )
 
 
 def factor(recipe: Recipe, lengths: Lengths, step: int) -> float:

@@ -91,6 +91,8 @@ def _place(located: Located, tier: Tier, asked: Submission, replace: bool) -> Ex
     rows = [row.id for row in located.suite.rows]
     if asked.row not in rows:
         raise UsageError(f"{located.name} has no row {asked.row!r}; it has {', '.join(rows)}")
+    if located.suite.row(asked.row).scored != "test":
+        raise UsageError(f"{located.name} {asked.row} is scored on the tune split; only test detections are submitted")
     if not 0 <= asked.repetition < MOST_REPETITIONS:
         raise UsageError(f"--seed {asked.repetition}: must be from 0 to {MOST_REPETITIONS - 1}")
     store = ExternalStore(located.root, located.name, tier)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.hooks import Hook
@@ -16,11 +16,22 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.detectors.positives import Reshape, reshaped
+from bench.engine.evaluations import Evaluations, Score
 from bench.engine.resume import Snapshots
 from bench.engine.schedule import Lengths, factor
 from bench.engine.world import mean, world
 from bench.errors import BenchError
+from bench.records.record import Evaluated
 from bench.spec.recipe import Recipe
+
+
+class Trained(NamedTuple):
+    """What training leaves behind beside the model."""
+
+    losses: list[float]
+    """Of each step."""
+    evaluations: tuple[Evaluated, ...]
+
 
 Progress = Callable[[int, int, float], None]
 """Called with the steps done, the steps in all, and the last loss."""
@@ -89,11 +100,13 @@ def train(
     folder: Path,
     regularisers: list[Regulariser],
     reshapes: list[Reshape],
+    score: Score,
     progress: Progress,
-) -> list[float]:
-    """Train `model` in place for `lengths.total` steps; returns the loss of each step.
+) -> Trained:
+    """Train `model` in place for `lengths.total` steps.
 
     `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`.
+    After the steps `lengths.evaluations` it is scored by `score`, by the leader where several processes train.
     Each regulariser's scalar is added to the loss of its batch; `reshapes` change those of its positive samples.
     Raises BenchError at the step where the loss stops being finite.
     """
@@ -101,6 +114,8 @@ def train(
     here = world()
     watch = _Watch(recipe, lengths.total, progress)
     snapshots = Snapshots(folder / f"snapshot{here.rank or ''}.pth", recipe.snapshot_every, watch.losses)
+    at = lengths.evaluations if here.leads else frozenset[int]()
+    evaluations = Evaluations(folder / "evaluations.json", at, score, snapshots.done)
     runner = _QuietRunner(
         model=model,
         work_dir=str(folder),
@@ -108,7 +123,7 @@ def train(
         train_cfg=dict(by_epoch=False, max_iters=lengths.total - snapshots.done),
         optim_wrapper=_optimizer(recipe),
         default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
-        custom_hooks=[watch, snapshots],
+        custom_hooks=[watch, evaluations, snapshots],
         randomness=dict(seed=seed, deterministic=True),
         experiment_name=folder.name,
         log_level="ERROR",
@@ -122,7 +137,7 @@ def train(
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
     with reshaped(model, reshapes), _regularised(model, regularisers):
         runner.train()
-    return watch.losses
+    return Trained(watch.losses, tuple(evaluations.found))
 
 
 @contextmanager

@@ -133,6 +133,7 @@ class _Builder:
         return {
             "data": {**(_dump(spec.data, {"path"}) or {}), "pin": self.pin},
             "metric": _dump(spec.metric),
+            **({"scored": row.scored} if row.scored != "test" else {}),
             "detector": {
                 "name": row.detector,
                 "version": entry.version,

@@ -59,6 +59,14 @@ class Training(Spec):
     """Mean over the last 50 steps."""
 
 
+class Evaluated(Spec):
+    """The scores of a model during its training."""
+
+    step: int
+    """Optimizer steps that it had done."""
+    metrics: dict[str, float]
+
+
 class DataFacts(Spec):
     """Counts of what the readers found, and problems they handled."""
 
@@ -89,8 +97,20 @@ class Record(Spec):
     calibration_images: tuple[int | str, ...] = ()
     data: DataFacts
     training: Training | None
+    evaluations: tuple[Evaluated, ...] = ()
+    """During training, where the recipe asks for them; `metrics` are those of the last step."""
     checkpoint_sha256: str | None
     environment: dict[str, Any]
     environment_key: str
     provenance: Provenance
     cost: Cost = Field(repr=False)
+
+    def best(self, metric: str) -> Evaluated | None:
+        """The evaluation with the largest value of a metric, the last step's included; None where there are no others.
+
+        It is chosen on the images that score it, as papers do that report their best epoch.
+        """
+        if not self.evaluations or self.training is None:
+            return None
+        last = Evaluated(step=self.training.steps, metrics=self.metrics)
+        return max((*self.evaluations, last), key=lambda one: one.metrics.get(metric, -1.0))

@@ -44,6 +44,8 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
     for row in results.rows:
         if row.row.reconstruction is not None:
             yield f"{row.row.label} {row.row.bits} is a reconstruction: {row.row.reconstruction}"
+        if row.row.scored != "test":
+            yield f"{row.row.label} {row.row.bits}: scored on the {row.row.scored} split, which no verdict uses"
         if row.row.note is not None:
             yield f"{row.row.label} {row.row.bits}: {row.row.note}"
     sound = [(r.job, r.record) for r in results.jobs if r.record is not None and fault(r) is None]

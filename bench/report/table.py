@@ -26,6 +26,10 @@ SEED_NOTE = (
     "± seeds: half the 95 % interval of the mean over training seeds (Student's t); it conditions on one FP "
     "checkpoint, this data set and one environment, and says nothing of other images."
 )
+BEST_NOTE = (
+    "Best: the mean of each run's best evaluation, during training or after it; it is chosen on the very images that "
+    "score it, as HQOD reports its epochs. Every other number is of the last step, and so are claims and baselines."
+)
 COCO: tuple[Quantity, ...] = ("AP", "AP50", "AP75")
 
 
@@ -79,6 +83,7 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
         notes=(
             *notes(results, table, [] if committed else verdicts, committed),
             *([SEED_NOTE] if columns.seeds else []),
+            *([BEST_NOTE] if columns.best else []),
             *(claim_notes(claims) if claims else ()),
         ),
         content=as_json(results, table, verdicts, claims, committed),
@@ -94,6 +99,7 @@ class _Columns:
         self.table, self.measured, self.committed = table, measured, committed
         self.detectors = len({row.row.detector for row in results.rows}) > 1
         self.seeds = any(_seeds(sound_runs(row), measured[0]) for row in results.rows)
+        self.best = any(_best(sound_runs(row), measured[0]) for row in results.rows)
         rows = [published_row(row.row, table) for row in results.rows]
         self.published = tuple(dict.fromkeys(name for row in rows if row is not None for name in row.metrics))
 
@@ -105,6 +111,7 @@ class _Columns:
             *([Column("detector")] if self.detectors else []),
             *(Column(name, numeric=True) for name in self.measured),
             *([Column(f"{self.measured[0]} ± seeds", numeric=True)] if self.seeds else []),
+            *([Column(f"best {self.measured[0]}", numeric=True)] if self.best else []),
             Column("runs", numeric=True),
             *(Column(f"paper {name}", numeric=True) for name in self.published),
             Column("state"),
@@ -135,6 +142,7 @@ class _Columns:
             *([row.row.detector] if self.detectors else []),
             *(percent(fmean(found)) if found else "" for found in values),
             *([_seeds(records, self.measured[0])] if self.seeds else []),
+            *([_best(records, self.measured[0])] if self.best else []),
             runs,
             *(printed(published, name) for name in self.published),
             state,
@@ -148,6 +156,13 @@ def _seeds(records: Sequence[Record], metric: str) -> str:
     if len(values) < 2 or len({r.environment_key for r in records}) > 1 or records[0].kind == "external":
         return ""
     return f"{seed_interval(values).half_width:.2f}"
+
+
+def _best(records: Sequence[Record], metric: str) -> str:
+    """The mean of the best evaluations; empty where a run was not scored during training."""
+    found = [record.best(metric) for record in records]
+    values = [best.metrics[metric] for best in found if best is not None]
+    return percent(fmean(values)) if values and len(values) == len(records) else ""
 
 
 def _against_baseline(row: Row, verdicts: list[Verdict]) -> str:

@@ -10,6 +10,7 @@ from bench.spec.suite import Suite
 def claim_faults(suite: Suite) -> Iterator[Fault]:
     """Faults of `claims` and `regime`."""
     rows = [row.id for row in suite.rows]
+    tuned = {row.id for row in suite.rows if row.scored == "tune"}
     limits: list[str] = []
     for i, limit in enumerate(suite.regime):
         for field in ("row", "reference"):
@@ -28,6 +29,8 @@ def claim_faults(suite: Suite) -> Iterator[Fault]:
         for k, row in enumerate(claim.rows):
             if row not in rows:
                 yield Fault(("claims", i, "rows", k), unknown("row", row, rows))
+            elif row in tuned:
+                yield Fault(("claims", i, "rows", k), f"row {row!r} is scored on the tune split: no claim rests on it")
         for k, row in enumerate(claim.within):
             if row not in limits:
                 yield Fault(("claims", i, "within", k), unknown("limit of `regime`", row, limits))

@@ -34,6 +34,9 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     for name, recipe in tier.recipes.items():
         if recipe is not None:
             yield from below(("recipes", name), _recipe(recipe))
+    tune = tier.data.images.tune if isinstance(tier.data, ShapesBase) else tier.data.tune
+    if not tune and (tuned := [row.id for row in runs if row.scored == "tune"]):
+        yield Fault(("data",), f"row {tuned[0]!r} is scored on the tune split, and the data have none")
     yield from _data(tier)
     yield from below(("metric",), _metric(tier.metric))
 
@@ -70,6 +73,9 @@ def _recipe(recipe: Recipe) -> Iterator[Fault]:
     if recipe.warmup is not None and same_unit and recipe.warmup.length > recipe.length:
         text = f"a warm-up of {recipe.warmup.length} lasts past the end, {recipe.length}"
         yield Fault(("warmup", "length"), text)
+    if recipe.evaluation is not None and recipe.evaluation.first >= recipe.length:
+        text = f"evaluation {recipe.evaluation.first} lies at or past the end, {recipe.length}, which is scored anyway"
+        yield Fault(("evaluation", "first"), text)
     if optimizer.nesterov and not optimizer.momentum:
         yield Fault(("optimizer", "nesterov"), "nesterov needs a momentum")
     for k, beta in enumerate(optimizer.betas or ()):

@@ -89,6 +89,8 @@ class PublishedTable(Spec):
     metric: Variant
     trust: Trust
     note: Text | None = None
+    selection: Literal["best", "last"] | None = None
+    """Which evaluation of a training the numbers are of: the best on the evaluation set, or the last."""
     rows: tuple[PublishedRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -80,6 +80,15 @@ class Augment(Spec):
     """Range of a random resize factor of the input size, before the crop or padding back to that size."""
 
 
+class Evaluation(Spec):
+    """When a model is scored during its training, on the split that scores it at the end, in the recipe's unit."""
+
+    first: Count
+    """The end of this step or epoch,"""
+    every: Count = 1
+    """and of each such further one."""
+
+
 class Recipe(Spec):
     """One training schedule; `unit` is what `length`, milestones and warm-up are counted in."""
 
@@ -99,6 +108,8 @@ class Recipe(Spec):
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
     """The backbone's stem (0) and its first stages stay as they are; -1: nothing does."""
     augment: Augment = Augment()
+    evaluation: Evaluation | None = None
+    """Scores beside that of the last step: papers report the best of them. They change nothing in training."""
     snapshot_every: Count | None = None
     """Steps between snapshots from which an interrupted training goes on; no part of the identity. None: it starts
     again, which is simplest where it takes minutes."""

@@ -46,6 +46,8 @@ class Row(Spec):
     pins: dict[Tier, Pins] = {}
     published: str | None = None
     """Id of the published row in the suite's table."""
+    scored: Literal["test", "tune"] = "test"
+    """The split that it is scored on. `tune` is for choosing a protocol: no claim or verdict on a paper uses it."""
     reported_only: str | None = None
     """Why the row is shown with its published number but not run."""
     reconstruction: str | None = None

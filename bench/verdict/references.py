@@ -84,8 +84,18 @@ def _judge_runs(
         return "inconclusive", f"not compared: no {name} is published"
     if any(taint(record) == UNPINNED for record in records):
         return "inconclusive", f"not compared: {UNPINNED}"
-    found = judge_reference([100 * record.metrics[name] for record in records], value, trained=trained)
-    return found.status, f"{name} {found.why}"
+    chosen, which = _selected(records, name, table)
+    found = judge_reference([100 * one for one in chosen], value, trained=trained)
+    return found.status, f"{which}{name} {found.why}"
+
+
+def _selected(records: Sequence[Record], name: str, table: PublishedTable) -> tuple[list[float], str]:
+    """Like with like: the best evaluation of each run where the paper reports its best and the runs have several."""
+    best = [record.best(name) for record in records]
+    found = [one.metrics[name] for one in best if one is not None]
+    if table.selection == "best" and len(found) == len(records):
+        return found, "best "
+    return [record.metrics[name] for record in records], ""
 
 
 def _names(metric: Metric) -> tuple[str, ...]:
