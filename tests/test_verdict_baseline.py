@@ -117,7 +117,7 @@ def test_committed_without_a_baseline(suite: Located) -> None:
 
 
 def test_command_writes_baseline_and_table(suite: Located, capsys: pytest.CaptureFixture[str]) -> None:
-    args = argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", rows=[])
+    args = argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", rows=[], checkpoints=False)
     assert accept_command.run(args) == 0
     table = suite.root / "results" / "toy" / "table1.mini.md"
     assert capsys.readouterr().out.split() == [str(baseline_file(suite, "mini")), str(table)]
@@ -131,7 +131,7 @@ def test_smoke_has_no_results_table(tmp_path: Path) -> None:
     del data["rows"][2]["pins"]
     suite = located(tmp_path, data)
     measure_all(suite, "smoke")
-    accept_command.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="smoke", rows=[]))
+    accept_command.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="smoke", rows=[], checkpoints=False))
     assert baseline_file(suite, "smoke").exists() and not (tmp_path / "results" / "toy").exists()
 
 

@@ -21,6 +21,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("suites", nargs=1, metavar="SUITE", help="name such as hqod/table1, a file, or `all`")
     add_tier(parser)
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these; the others stay as they are")
+    parser.add_argument(
+        "--checkpoints",
+        action="store_true",
+        help="keep the checkpoints that rows start from, in baselines/checkpoints/",
+    )
     parser.set_defaults(run=run)
 
 
@@ -30,10 +35,13 @@ def run(args: argparse.Namespace) -> int:
     from bench.report.render import render
     from bench.verdict.baseline import accept
     from bench.verdict.gather import gather
+    from bench.verdict.sittings import keep_checkpoints
 
     for suite in located(args):
         results = gather(suite, args.tier)
         print(accept(results, args.rows))
+        for path in keep_checkpoints(results) if args.checkpoints else []:
+            print(path)
         _name_ignored(results)
         if args.tier == "smoke":
             continue  # a few steps on a few images: never shown as results

@@ -168,6 +168,7 @@ class _Run:
             training=_training(self.trained.losses),
             evaluations=self.trained.evaluations,
             checkpoint_sha256=checkpoint,
+            start_sha256=order.start.sha256 if order.start else None,
             environment=facts,
             environment_key=environment_key(facts),
             provenance=Provenance(

@@ -1,5 +1,6 @@
 """Suite x tier x seeds -> jobs: frozen, with everything resolved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.spec.base import Spec
 from bench.spec.catalog import CATALOG
 from bench.spec.load import Located
 from bench.spec.methods import facts
-from bench.spec.suite import Row, Tier, TierSpec
+from bench.spec.suite import MOST_SEEDS, Row, Tier, TierSpec
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,17 @@ class Job:
         return () if self.start is None or self.row.start_part else (*self.start.lineage, self.start)
 
 
-def plan(located: Located, tier: Tier, rows: tuple[str, ...] = (), seeds: int | None = None) -> list[Job]:
+def plan(
+    located: Located,
+    tier: Tier,
+    rows: tuple[str, ...] = (),
+    seeds: int | None = None,
+    further: Callable[[Job], bool] | None = None,
+) -> list[Job]:
     """The jobs of a suite at a tier, each after the one it starts from.
 
     `rows` restricts to these ids (and what they start from); `seeds` replaces the tier's number of
-    repetitions.
+    repetitions; `further` says of each one beyond these whether it is wanted too, up to the first that is not.
     Raises UsageError for a tier or row that the suite does not have.
     """
     suite = located.suite
@@ -71,8 +78,11 @@ def plan(located: Located, tier: Tier, rows: tuple[str, ...] = (), seeds: int | 
     builder = _Builder(located, tier, spec)
     for row in runnable:
         if not rows or row.id in rows:
-            for repetition in range(1 if row.start is None else seeds or spec.seeds):
+            number = 1 if row.start is None else seeds or spec.seeds
+            for repetition in range(number):
                 builder.job(row, repetition)
+            if further is not None and row.start is not None:
+                builder.further(row, number, further)
     return list(builder.jobs.values())
 
 
@@ -108,6 +118,15 @@ class _Builder:
                 cost_s=recipe.cost_s if recipe else None,
             )
         return self.jobs[key]
+
+    def further(self, row: Row, repetition: int, wanted: Callable[[Job], bool]) -> None:
+        """The repetitions from this one on, as far as they are wanted."""
+        while repetition < MOST_SEEDS:
+            self.job(row, repetition)
+            if not wanted(self.jobs[row.id, repetition]):
+                del self.jobs[row.id, repetition]
+                return
+            repetition += 1
 
     def _absent_weights(self, row: Row) -> tuple[str, ...]:
         init = self.spec.scale(row).init

@@ -100,6 +100,8 @@ class Record(Spec):
     evaluations: tuple[Evaluated, ...] = ()
     """During training, where the recipe asks for them; `metrics` are those of the last step."""
     checkpoint_sha256: str | None
+    start_sha256: str | None = None
+    """Of the checkpoint that it started from; None where there was none, and in old records."""
     environment: dict[str, Any]
     environment_key: str
     provenance: Provenance

@@ -22,8 +22,9 @@ def notes(claims: Sequence[ClaimVerdict]) -> Iterator[str]:
     yield (
         "Claims: differences in points of the metric, paired by seed within one environment; one-sided 95 % bounds, "
         f"corrected by Holm over the {tested} claims that could be tested, each at the level in brackets. They "
-        "condition on one FP checkpoint, this data set and this schedule. Detectable: the true gain that such a test "
-        "finds with 80 % power. Size: whether one further pair may give the paper's gain (95 %); at tier paper only."
+        "condition on one FP checkpoint (or one an environment), this data set and this schedule. Detectable: the true "
+        "gain that such a test finds with 80 % power. Size: whether one further pair may give the paper's gain (95 %); "
+        "at tier paper only."
     )
     for found in claims:
         why = f" {found.status}: {found.message}." if found.message else ""

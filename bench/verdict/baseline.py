@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import identity
-from bench.plan.jobs import Job
+from bench.plan.jobs import Job, plan
 from bench.records.files import write_json
 from bench.records.record import Record
 from bench.spec.base import Spec
@@ -93,13 +93,14 @@ def gather_committed(located: Located, tier: Tier) -> Results:
         record = baseline.record(job.row.id, job.repetition)
         return JobResult(job, "absent") if record is None else JobResult(job, "done", record)
 
-    return collect(located, tier, find)
+    return collect(located, tier, find, lambda job: baseline.record(job.row.id, job.repetition) is not None)
 
 
 def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     """Make the local records the baseline; with `rows` only theirs, the others stay as they are.
 
-    Tolerances stay. Returns the file. Raises BenchError where a job of the rows has no sound record, and
+    Tolerances stay, and so do repetitions of the same protocol that were accepted earlier and are not here.
+    Returns the file. Raises BenchError where a job of the rows has no sound record, and
     UsageError for a row that the suite does not run.
     """
     located, tier = results.located, results.tier
@@ -112,6 +113,8 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     wanted = [row for row in results.rows if not rows or row.row.id in rows]
     entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in row.jobs}
     earlier = load(located, tier)
+    if earlier is not None:
+        entries = _earlier_sittings(earlier, results) | entries
     if rows and earlier is not None:
         kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
         entries = kept | entries
@@ -128,6 +131,15 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     except OSError as error:
         raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
     return path
+
+
+def _earlier_sittings(earlier: Baseline, results: Results) -> dict[tuple[str, int], Entry]:
+    """Repetitions beyond those that are here, of the very jobs that would be run now."""
+    kept = {(e.row, e.repetition): e for e in earlier.entries}
+    jobs = plan(results.located, results.tier, further=lambda job: (job.row.id, job.repetition) in kept)
+    here = {(j.job.row.id, j.job.repetition) for j in results.jobs}
+    planned = {(job.row.id, job.repetition): job.identity for job in jobs if (job.row.id, job.repetition) not in here}
+    return {key: e for key, e in kept.items() if planned.get(key) == e.record.identity}
 
 
 def _entry(result: JobResult, row: RowResult) -> Entry:

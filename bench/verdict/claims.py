@@ -20,8 +20,8 @@ class ClaimVerdict:
     claim: Claim
     status: Status
     answer: Answer
-    environment_key: str | None
-    """Of all its pairs."""
+    environment_keys: tuple[str, ...]
+    """Of its pairs: both sides of a pair share one."""
     repetitions: tuple[int, ...]
     message: str = ""
     """Why the status is no plain reading of the bounds."""
@@ -33,7 +33,7 @@ class ClaimVerdict:
             **self.claim.model_dump(mode="json"),
             "status": self.status,
             **{key: value for key, value in self.answer._asdict().items() if key != "status"},
-            "environment_key": self.environment_key,
+            "environment_keys": list(self.environment_keys),
             "repetitions": list(self.repetitions),
             "message": self.message,
             "tainted": self.taint,
@@ -44,7 +44,7 @@ class _Pairs(NamedTuple):
     lacking: str
     """Why there are none, or fewer than runs; empty where nothing is lacking."""
     differences: tuple[float, ...] = ()
-    key: str | None = None
+    keys: tuple[str, ...] = ()
     repetitions: tuple[int, ...] = ()
     taint: str | None = None
 
@@ -69,7 +69,7 @@ def judge(results: Results) -> list[ClaimVerdict]:
 def _verdict(claim: Claim, pairs: _Pairs, outside: "_Outside | None", answer: Answer | None) -> ClaimVerdict:
     if answer is None:
         (answer,) = judge_claims([Question(pairs.differences, None)])
-    facts = (answer, pairs.key, pairs.repetitions)
+    facts = (answer, pairs.keys, pairs.repetitions)
     if not pairs.differences:
         return ClaimVerdict(claim, "not run", *facts, pairs.lacking)
     if outside is not None:
@@ -81,7 +81,7 @@ def _verdict(claim: Claim, pairs: _Pairs, outside: "_Outside | None", answer: An
 
 
 def _pairs(results: Results, claim: Claim) -> _Pairs:
-    """The seeds at which all rows of the claim have a sound run in one environment: the one with most of them."""
+    """The seeds at which all rows of the claim have a sound run in one environment, which may be another at each."""
     runs = {row: _runs(results, row, claim.metric) for row in dict.fromkeys(claim.rows)}
     seeded = sorted({n for row, found in runs.items() if not _is_start(results, row) for n in found})
     for row, found in runs.items():
@@ -90,20 +90,25 @@ def _pairs(results: Results, claim: Claim) -> _Pairs:
             runs[row] = dict.fromkeys(seeded or found, found[0])
     if empty := [row for row, found in runs.items() if not found]:
         return _Pairs(f"no result of {', '.join(empty)}")
-    seeds: dict[str, list[int]] = {}
-    for repetition in sorted(set[int]().union(*runs.values())):
-        keys = {found[repetition].key if repetition in found else None for found in runs.values()}
+    pairs: dict[int, str] = {}
+    every = sorted(set[int]().union(*runs.values()))
+    for repetition in every:
+        found_in = {found[repetition].key if repetition in found else "" for found in runs.values()}
         # A pair across environments is none: they differ by more than the method.
-        seeds.setdefault((keys.pop() if len(keys) == 1 else None) or "", []).append(repetition)
-    unpaired = seeds.pop("", [])
-    key = max(seeds, key=lambda name: len(seeds[name]), default=None)
-    others = len(unpaired) + sum(len(found) for name, found in seeds.items() if name != key)
-    lacking = f"{others} seeds have no result of every row in environment {key}" if others else ""
-    if key is None:
+        if len(found_in) == 1 and "" not in found_in:
+            pairs[repetition] = found_in.pop()
+    if not pairs:
         return _Pairs("no seed has a result of every row in one environment")
-    points = [[runs[row][repetition].points for row in claim.rows] for repetition in seeds[key]]
-    taints = [run.taint for found in runs.values() for n, run in found.items() if n in seeds[key] and run.taint]
-    return _Pairs(lacking, _differences(claim, points), key, tuple(seeds[key]), taints[0] if taints else None)
+    others = len(every) - len(pairs)
+    lacking = (
+        f"{others} {'seed has' if others == 1 else 'seeds have'} no result of every row in one environment"
+        if others
+        else ""
+    )
+    points = [[runs[row][repetition].points for row in claim.rows] for repetition in pairs]
+    taints = [run.taint for found in runs.values() for n, run in found.items() if n in pairs and run.taint]
+    keys = tuple(dict.fromkeys(pairs.values()))
+    return _Pairs(lacking, _differences(claim, points), keys, tuple(pairs), taints[0] if taints else None)
 
 
 def _differences(claim: Claim, points: list[list[float]]) -> tuple[float, ...]:

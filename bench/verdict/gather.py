@@ -66,15 +66,17 @@ def gather(located: Located, tier: Tier) -> Results:
             seen[job.identity] = _local(job, store, origin)
         return seen[job.identity]
 
-    results = collect(located, tier, find)
+    results = collect(located, tier, find, lambda job: store.folder(job.identity).path.is_dir())
     pin = next((r.job.protocol["data"]["pin"] for r in results.jobs if r.job.blocked is None), None)
     external = gather_external(located, tier, pin)
     return replace(results, rows=tuple(replace(row, external=external[row.row.id]) for row in results.rows))
 
 
-def collect(located: Located, tier: Tier, find: Callable[[Job], JobResult]) -> Results:
-    """The planned jobs of a suite, each as `find` has it."""
-    jobs = plan(located, tier)
+def collect(
+    located: Located, tier: Tier, find: Callable[[Job], JobResult], further: Callable[[Job], bool] | None = None
+) -> Results:
+    """The planned jobs of a suite, each as `find` has it, and the `further` repetitions that somebody ran (`plan`)."""
+    jobs = plan(located, tier, further=further)
     rows = (RowResult(row, tuple(find(j) for j in jobs if j.row.id == row.id)) for row in located.suite.rows)
     return Results(located, tier, tuple(rows))
 

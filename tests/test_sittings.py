@@ -1,0 +1,120 @@
+"""Runs of many seeds over several sittings: what was accepted earlier stays, and `restore` lets `run` go on there."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from conftest import SUITE, bench, make_root
+from factories import job_of, located, measure_all, store_record, suite_data
+
+from bench.cli.table import make_table
+from bench.errors import BenchError
+from bench.plan.jobs import plan
+from bench.records.store import Store
+from bench.spec.load import Located
+from bench.verdict.baseline import accept, load
+from bench.verdict.gather import gather
+from bench.verdict.sittings import keep_checkpoints, kept_checkpoint, restore
+
+WEIGHTS = b"weights of the start"
+
+
+def runs(suite: Located, row: str) -> list[int]:
+    return [j.job.repetition for j in gather(suite, "mini").jobs if j.job.row.id == row and j.record is not None]
+
+
+def measure(suite: Located, row: str, *repetitions: int) -> None:
+    for job in plan(suite, "mini", (row,), seeds=max(repetitions) + 1):
+        if job.row.id == row and job.repetition in repetitions:
+            store_record(suite, job, 0.5 + job.repetition / 100, checkpoint_sha256=hashlib.sha256(WEIGHTS).hexdigest())
+            Store(suite.root).folder(job.identity).checkpoint.write_bytes(WEIGHTS)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Located:
+    """One seed everywhere, and two more of LSQ, all accepted with the start's checkpoint."""
+    suite = located(tmp_path)
+    measure_all(suite)
+    measure(suite, "fp", 0)
+    measure(suite, "lsq", 0, 1, 2)
+    accept(gather(suite, "mini"))
+    keep_checkpoints(gather(suite, "mini"))
+    return suite
+
+
+def forget(suite: Located) -> None:
+    for folder in Store(suite.root).jobs.iterdir():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def test_more_seeds_than_the_tiers_are_shown_and_accepted(suite: Located) -> None:
+    assert runs(suite, "lsq") == [0, 1, 2] and runs(suite, "fp-ft") == [0]
+    for committed in (False, True):
+        table = make_table(suite, "mini", committed)
+        at = [column.heading for column in table.columns].index("runs")
+        assert [row[at] for row in table.rows] == ["1", "1", "3", ""]
+
+
+def test_restored_records_are_not_run_again(suite: Located) -> None:
+    forget(suite)
+    assert not runs(suite, "lsq")
+    found = restore(suite, "mini")
+    assert len(found.restored) == 5 and not found.left and not found.there
+    assert runs(suite, "lsq") == [0, 1, 2]
+    fp = job_of(suite, "fp")
+    assert Store(suite.root).folder(fp.identity).checkpoint.read_bytes() == WEIGHTS
+    assert len(restore(suite, "mini").there) == 5
+
+
+def test_a_start_without_its_checkpoint_is_left_out(suite: Located) -> None:
+    forget(suite)
+    for path in (suite.root / "baselines" / "checkpoints").iterdir():
+        path.unlink()
+    found = restore(suite, "mini")
+    assert [*found.left] == ["toy/table1 fp mini seed 0"] and len(found.restored) == 4
+
+
+def test_another_checkpoint_is_refused(suite: Located) -> None:
+    forget(suite)
+    kept_checkpoint(suite.root, hashlib.sha256(WEIGHTS).hexdigest()).write_bytes(b"others")
+    with pytest.raises(BenchError, match="its sha256 is"):
+        restore(suite, "mini")
+
+
+def test_records_of_an_earlier_protocol_are_left_out(suite: Located) -> None:
+    forget(suite)
+    data = suite_data()
+    data["tiers"]["mini"]["recipes"]["short"]["length"] = 5
+    changed = located(suite.root, data)
+    found = restore(changed, "mini")
+    # Repetitions beyond the tier's are of no job that would be run.
+    assert not found.restored and set(found.left.values()) == {"its protocol is another now"}
+
+
+def test_a_later_sitting_adds_to_the_baseline(suite: Located) -> None:
+    forget(suite)
+    measure_all(suite)
+    measure(suite, "lsq", 0)
+    accept(gather(suite, "mini"))
+    baseline = load(suite, "mini")
+    assert baseline is not None
+    assert [e.repetition for e in baseline.entries if e.row == "lsq"] == [0, 1, 2]
+
+
+def test_commands(smoke_root: Path, tmp_path: Path) -> None:
+    """The real thing: committed smoke records and a checkpoint, then one more seed that starts from it."""
+    import shutil
+
+    first, second = tmp_path / "first", make_root(tmp_path / "second")
+    shutil.copytree(smoke_root, first)
+    said = bench(first, "accept", SUITE, "--tier", "smoke", "--checkpoints").stdout
+    assert "checkpoints" in said
+    shutil.copytree(first / "baselines", second / "baselines", dirs_exist_ok=True)
+    assert "3 restored, 0 there already" in bench(second, "restore", SUITE, "--tier", "smoke").stdout
+    run = ("run", SUITE, "--tier", "smoke", "--rows", "fp-ft", "--seeds", "2")
+    assert "3 jobs: 2 done, 1 executed" in bench(second, *run).stdout
+    (start,) = {r.start_sha256 for r in Store(second).records() if r.provenance.asked_by.endswith("seed 1")}
+    (fp,) = {r.checkpoint_sha256 for r in Store(first).records() if " fp " in r.provenance.asked_by}
+    assert start == fp
