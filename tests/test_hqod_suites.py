@@ -12,9 +12,10 @@ from bench.plan.jobs import plan
 from bench.spec.load import load_suite
 from bench.spec.methods import options_model
 from bench.spec.suite import Tier
+from bench.verdict.references import published_table
 
 TABLES = [f"hqod/table{k}" for k in (1, 2, 3, 4)]
-TIERS: tuple[Tier, ...] = ("smoke", "mini", "paper")
+TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
 
 
 def identities(name: str, tier: Tier) -> dict[str, str]:
@@ -102,6 +103,17 @@ def test_published_checkpoints_are_scored_as_they_are_at_tier_paper() -> None:
     assert (batches["ssdlite-mbv2-lsq-w4a4"], batches["yolox-tiny-lsq-w4a4"]) == (40, 16)
     third = {job.row.id: job for job in plan(load_suite("hqod/table3", PROJECT), "paper")}
     assert third["atss-r50-tqt-w2a2"].protocol["recipe"]["batch"] == 64
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_best_and_last_epoch_are_both_recorded_at_tier_paper(name: str) -> None:
+    located = load_suite(name, PROJECT)
+    for job in plan(located, "paper"):
+        recipe = job.protocol["recipe"]
+        if recipe is not None and job.row.start is not None:
+            assert recipe["evaluation"] == {"first": 10, "every": 1}, job.name
+    table = published_table(located)
+    assert table is not None and table.selection == "best"
 
 
 def checkpoint_tier(*changes: tuple[str, str]) -> str:
