@@ -8,6 +8,7 @@ from conftest import PROJECT
 from suite_text import changed, write_suite
 
 from bench.cli.main import main
+from bench.errors import BenchError
 from bench.plan.jobs import plan
 from bench.spec.load import load_suite
 from bench.spec.methods import options_model
@@ -76,6 +77,40 @@ def test_options_of_the_losses_are_the_papers(name: str) -> None:
                 assert (options["sigma"], options["gamma"]) in ((1.5, 0.8), (None, None))
             if use.name == "hardet":
                 assert (options["alpha"], options["gamma"], options["margin"]) == (1.5, 0.8, 0.2)
+
+
+@pytest.mark.parametrize("name", [*TABLES, "real/bccd"])
+def test_no_tier_gives_a_row_with_the_losses_another_start_than_the_one_without(name: str) -> None:
+    suite = load_suite(name, PROJECT).suite
+    for tier in suite.tiers.values():
+        makers: dict[str, set[str]] = {}
+        for row in suite.rows:
+            plain = json.dumps([use.options for use in row.methods if use.name not in ("hqod", "hardet")])
+            tuned = [use.options for use in tier.methods(row) if use.name not in ("hqod", "hardet")]
+            makers.setdefault(f"{row.detector} {row.bits} {row.start} {plain}", set()).add(json.dumps(tuned))
+        assert all(len(found) == 1 for found in makers.values())
+
+
+@pytest.mark.parametrize(
+    ("observers", "words"),
+    [
+        ("nil: {weights: {kind: lsq}}", "no row has the id 'nil'"),
+        ("fp: {weights: {kind: lsq}}", "no method of row 'fp' has weights"),
+        ("lsq: {}", "names neither"),
+        ("lsq: {weights: {kind: mse}}", "needs `p`"),
+    ],
+)
+def test_observers_of_a_tier_that_fit_nothing(observers: str, words: str, tmp_path: Path) -> None:
+    text = changed(("    calibration:", f"    observers: {{{observers}}}\n    calibration:"))
+    with pytest.raises(BenchError, match=words):
+        load_suite("x/y", write_suite(tmp_path, text).parents[2])
+
+
+def test_observers_of_a_tier_take_the_place_of_the_methods(tmp_path: Path) -> None:
+    text = changed(("    calibration:", "    observers: {lsq: {weights: {kind: lsq}}}\n    calibration:"))
+    suite = load_suite("x/y", write_suite(tmp_path, text).parents[2])
+    (use,) = next(job for job in plan(suite, "mini") if job.row.id == "lsq").protocol["methods"]
+    assert use["options"]["weights"] == {"kind": "lsq"} and use["options"]["activations"]["kind"] == "ema_mse"
 
 
 def test_tables_share_their_jobs_at_tier_mini() -> None:

@@ -131,7 +131,9 @@ def test_smoke_has_no_results_table(tmp_path: Path) -> None:
     del data["rows"][2]["pins"]
     suite = located(tmp_path, data)
     measure_all(suite, "smoke")
-    accept_command.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="smoke", rows=[], checkpoints=False))
+    accept_command.run(
+        argparse.Namespace(root=suite.root, suites=[suite.name], tier="smoke", rows=[], checkpoints=False)
+    )
     assert baseline_file(suite, "smoke").exists() and not (tmp_path / "results" / "toy").exists()
 
 

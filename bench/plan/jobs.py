@@ -138,7 +138,7 @@ class _Builder:
         recipe = _dump(spec.recipe(row), {"cost_s", "snapshot_every"})
         quantized = not row.bits.is_fp
         methods = [
-            {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in row.methods
+            {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in spec.methods(row)
         ]
         versions = {
             "data": bench.data.VERSION,

@@ -31,6 +31,7 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     for name, scale in tier.detectors.items():
         yield from below(("detectors", name), misfits(name, scale))
     yield from _inits(tier, suite)
+    yield from _observers(tier, suite)
     for name, recipe in tier.recipes.items():
         if recipe is not None:
             yield from below(("recipes", name), _recipe(recipe))
@@ -65,6 +66,18 @@ def _inits(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         elif row.detector in tier.detectors:
             faults = misfits(row.detector, tier.scale(row))
             yield from (Fault(("inits", name, *f.loc[1:]), f.message) for f in faults if f.loc[:1] == ("init",))
+
+
+def _observers(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
+    rows = {row.id: row for row in suite.rows}
+    for name, observers in tier.observers.items():
+        given = observers.model_dump(exclude_none=True).keys()
+        if name not in rows:
+            yield Fault(("observers", name), f"no row has the id {name!r}")
+        elif not given:
+            yield Fault(("observers", name), "names neither `weights` nor `activations`")
+        elif not any(given <= use.options.keys() for use in rows[name].methods):
+            yield Fault(("observers", name), f"no method of row {name!r} has {' and '.join(sorted(given))}")
 
 
 def _recipe(recipe: Recipe) -> Iterator[Fault]:

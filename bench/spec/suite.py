@@ -10,6 +10,7 @@ from bench.spec.bits import Bits
 from bench.spec.claim import Claim, Limit
 from bench.spec.data import DataSpec
 from bench.spec.detector import DetectorScale, Init
+from bench.spec.methods import Observer
 from bench.spec.placement import Calibration, Pins, Policy
 from bench.spec.recipe import Recipe
 
@@ -67,6 +68,13 @@ class Metric(Spec):
     """VOC variants only."""
 
 
+class Observers(Spec):
+    """Other observers than a row's method declares."""
+
+    weights: Observer | None = None
+    activations: Observer | None = None
+
+
 class TierSpec(Spec):
     """The scale at which a suite runs; it changes data, scale and schedule, never a method."""
 
@@ -75,6 +83,8 @@ class TierSpec(Spec):
     detectors: dict[str, DetectorScale] = Field(min_length=1)
     inits: dict[Slug, Init] = {}
     """By row id: another start of FP training than the detector's `init`."""
+    observers: dict[Slug, Observers] = {}
+    """By row id: other first step sizes at this tier, whose schedule may be too short for those of the paper."""
     recipes: dict[str, Recipe | None] = {}
     """Null: rows of that recipe are not trained at this tier, because they are a published checkpoint."""
     calibration: Calibration | None = None
@@ -85,6 +95,17 @@ class TierSpec(Spec):
         """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""
         scale, init = self.detectors[row.detector], self.inits.get(row.id)
         return scale if init is None else scale.model_copy(update={"init": init})
+
+    def methods(self, row: Row) -> tuple[MethodUse, ...]:
+        """The row's methods, with the observers that the tier gives them."""
+        observers = self.observers.get(row.id)
+        if observers is None:
+            return row.methods
+        other = observers.model_dump(mode="json", exclude_none=True)
+        return tuple(
+            use.model_copy(update={"options": use.options | other}) if other.keys() <= use.options.keys() else use
+            for use in row.methods
+        )
 
     def recipe(self, row: Row) -> Recipe | None:
         """How the row is trained; None where it is not."""
