@@ -62,7 +62,7 @@ def shorten(suite: Path) -> None:
     """Take OTHER_ROWS out of Table I, what they alone use, and the claims about them: three rows show the machinery."""
     text = suite.read_text(encoding="utf-8")
     text = text[: text.index("\nregime:")] + text[text.index("\ntiers:") :]
-    for start in (*(f"  - id: {row}" for row in OTHER_ROWS), "      qat-w2a2:", "      tqt:"):
+    for start in (*(f"  - id: {row}" for row in OTHER_ROWS), "    observers:", "      qat-w2a2:", "      tqt:"):
         indent = len(start) - len(start.lstrip())
         text, count = re.subn(rf"(?m)^{re.escape(start)}( .*)?\n((?: {{{indent + 1},}}.*)\n)+", "", text)
         assert count, start
