@@ -7,6 +7,7 @@ import pytest
 from conftest import SUITE, bench, make_root
 from factories import job_of, located, measure_all, store_record, suite_data
 
+from bench.cli.main import main
 from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.plan.jobs import plan
@@ -72,8 +73,9 @@ def test_a_start_without_its_checkpoint_is_left_out(suite: Located) -> None:
     forget(suite)
     for path in (suite.root / "baselines" / "checkpoints").iterdir():
         path.unlink()
+    assert main(["--root", str(suite.root), "restore", suite.name]) == 3
     found = restore(suite, "mini")
-    assert [*found.left] == ["toy/table1 fp mini seed 0"] and len(found.restored) == 4
+    assert [*found.left] == ["toy/table1 fp mini seed 0"] and len(found.there) == 4
 
 
 def test_another_checkpoint_is_refused(suite: Located) -> None:

@@ -5,6 +5,8 @@ import sys
 
 from bench.cli.common import add_suites, located
 
+INCOMPLETE = 3
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
@@ -13,19 +15,22 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="put committed records into the local store, so that `run` goes on where they end",
         description="Put the records of baselines/SUITE.TIER.json, of all repetitions, into the local store where it "
         "has none, with the committed checkpoints that rows start from. `run --seeds N` then runs only what is "
-        "missing. Records keep their environment: runs of two environments are never one pair.",
+        "missing. Records keep their environment: runs of two environments are never one pair. What is of an earlier "
+        "protocol, or lacks the checkpoint that other rows start from, is named and left out.",
     )
     add_suites(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; BenchError where a suite has no baseline, or a committed checkpoint is not the one of its record."""
+    """0 all restored, 3 some left out; BenchError without a baseline, or with a checkpoint that is not its record's."""
     from bench.verdict.sittings import restore
 
+    code = 0
     for suite in located(args):
         found = restore(suite, args.tier)
         print(f"{suite.name} {args.tier}: {len(found.restored)} restored, {len(found.there)} there already")
         for name, why in found.left.items():
             print(f"qdet-bench: not restored: {name}: {why}", file=sys.stderr)
-    return 0
+            code = INCOMPLETE
+    return code
