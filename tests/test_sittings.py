@@ -58,6 +58,16 @@ def test_more_seeds_than_the_tiers_are_shown_and_accepted(suite: Located) -> Non
         assert [row[at] for row in table.rows] == ["1", "1", "3", ""]
 
 
+def test_a_further_seed_that_runs_is_not_shown_and_one_that_failed_is(suite: Located) -> None:
+    folder = Store(suite.root).folder(plan(suite, "mini", ("lsq",), seeds=4)[-1].identity)
+    folder.path.mkdir(parents=True)
+    assert [j.job.repetition for j in gather(suite, "mini").jobs if j.job.row.id == "lsq"] == [0, 1, 2]
+    folder.fail("the loss became nan at step 7", "2026-01-01T00:00:00+00:00")
+    assert [j.state for j in gather(suite, "mini").jobs if j.job.row.id == "lsq"] == ["done", "done", "done", "failed"]
+    with pytest.raises(BenchError, match="seed 3 cannot be accepted: the loss became nan"):
+        accept(gather(suite, "mini"))
+
+
 def test_restored_records_are_not_run_again(suite: Located) -> None:
     forget(suite)
     assert not runs(suite, "lsq")

@@ -65,6 +65,11 @@ class JobFolder:
         except (ValueError, KeyError, TypeError):
             return Failure("the note of the failure cannot be read", "")
 
+    @property
+    def ended(self) -> bool:
+        """Whether the job has a record or a failure: one that runs, or was killed, has neither."""
+        return self.record_file.exists() or self.failure_file.exists()
+
     def tidy(self) -> None:
         """Remove what a killed attempt left half written, and the note of an earlier failure."""
         for part in self.path.glob(".*.part"):

@@ -66,7 +66,7 @@ def gather(located: Located, tier: Tier) -> Results:
             seen[job.identity] = _local(job, store, origin)
         return seen[job.identity]
 
-    results = collect(located, tier, find, lambda job: store.folder(job.identity).path.is_dir())
+    results = collect(located, tier, find, lambda job: store.folder(job.identity).ended)
     pin = next((r.job.protocol["data"]["pin"] for r in results.jobs if r.job.blocked is None), None)
     external = gather_external(located, tier, pin)
     return replace(results, rows=tuple(replace(row, external=external[row.row.id]) for row in results.rows))
