@@ -374,7 +374,7 @@ def test_wrong_detections(root: Path, capsys: Capture, content: Any, words: str)
     [
         (["hqod/tabel1", ROW, *SMOKE], "did you mean 'hqod/table1'?"),
         ([SUITE, "cat", *SMOKE], "hqod/table1 has no row 'cat'; it has fp, fp-ft"),
-        ([SUITE, ROW, "--tier", "midi"], "there is no tier 'midi'"),
+        (["detectors/quantized", ROW, "--tier", "mini"], "there is no tier 'mini'"),
         ([SUITE, ROW, *SMOKE, "--seed", "-1"], "--seed -1: must be from 0"),
         ([SUITE, ROW, *SMOKE, "--seed", "9" * 400], "must be from 0"),
     ],
