@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import job_of, located, measure_all, store_record, suite_data
+from factories import ENVIRONMENT, job_of, located, measure_all, store_record, suite_data
 
 from bench.cli import check as check_command
 from bench.cli.main import main
@@ -58,6 +58,17 @@ def test_claims_from_paired_seeds(tmp_path: Path, gain: float, status: str) -> N
     assert (found.status, found.answer.n, found.repetitions) == (status, 5, (0, 1, 2, 3, 4))
     # The seeds' own spread of a whole point cancels in pairs.
     assert found.answer.mean == pytest.approx(gain + 100 * sum(SPREAD) / 5, abs=1e-9)
+
+
+def test_rows_without_quantizers_run_no_kernels(tmp_path: Path) -> None:
+    """FP is `eager` and LSQ `numba` on one machine: they are pairs all the same, but not with another machine's."""
+    suite = suite_of(tmp_path, [CLAIM])
+    measure(suite, 1.0)
+    for n, (machine, kernels) in enumerate([("Example CPU avx2", "numba"), ("Other CPU", "numba")]):
+        facts = {**ENVIRONMENT, "kernels": kernels, "processor": machine}
+        store_record(suite, job_of(suite, "lsq", n), 0.49, environment=facts, environment_key=str(n) * 16)
+    found = verdict(suite)
+    assert found.repetitions == (0, 2, 3, 4) and found.environment_keys == ("0" * 16, "e" * 16)
 
 
 def test_one_seed_is_inconclusive(tmp_path: Path) -> None:

@@ -93,10 +93,10 @@ def _pairs(results: Results, claim: Claim) -> _Pairs:
     pairs: dict[int, str] = {}
     every = sorted(set[int]().union(*runs.values()))
     for repetition in every:
-        found_in = {found[repetition].key if repetition in found else "" for found in runs.values()}
+        sides = [found[repetition] for found in runs.values() if repetition in found]
         # A pair across environments is none: they differ by more than the method.
-        if len(found_in) == 1 and "" not in found_in:
-            pairs[repetition] = found_in.pop()
+        if len(sides) == len(runs) and (key := _shared(sides)) is not None:
+            pairs[repetition] = key
     if not pairs:
         return _Pairs("no seed has a result of every row in one environment")
     others = len(every) - len(pairs)
@@ -129,7 +129,33 @@ def _is_start(results: Results, row: str) -> bool:
 class _Run(NamedTuple):
     points: float
     key: str
+    environment: dict[str, Any]
+    quantized: bool
     taint: str | None
+
+    @property
+    def kernels(self) -> Any:
+        return self.environment.get("kernels")
+
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """The environment without its kernels."""
+        return {name: value for name, value in self.environment.items() if name != "kernels"}
+
+
+def _shared(sides: list[_Run]) -> str | None:
+    """The key of the environment that all sides share, None where they do not.
+
+    A row without quantizers runs none of their kernels, so its environment may differ from the others' in these alone.
+    """
+    keys = {run.key for run in sides if run.quantized} or {run.key for run in sides}
+    if len(keys) > 1:
+        return None
+    (key,) = keys
+    model = next(run for run in sides if run.key == key)
+    others = [run for run in sides if run.key != key]
+    same = all(run.elsewhere == model.elsewhere and run.kernels != model.kernels for run in others)
+    return key if same else None
 
 
 def _runs(results: Results, row: str, metric: str) -> dict[int, _Run]:
@@ -141,7 +167,9 @@ def _runs(results: Results, row: str, metric: str) -> dict[int, _Run]:
             continue
         value = (record.metrics | record.harmony).get(metric, -1.0)
         if value >= 0:
-            found[result.job.repetition] = _Run(100 * value, record.environment_key, taint(record))
+            found[result.job.repetition] = _Run(
+                100 * value, record.environment_key, record.environment, record.placement is not None, taint(record)
+            )
     return found
 
 
