@@ -22,7 +22,7 @@ Capture = pytest.CaptureFixture[str]
 def suite(tmp_path: Path) -> Located:
     suite = located(tmp_path)
     measure_all(suite)
-    accept.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", rows=[]))
+    accept.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", rows=[], checkpoints=False))
     return suite
 
 
