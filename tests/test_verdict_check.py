@@ -33,7 +33,7 @@ def suite(tmp_path: Path) -> Located:
 def accepted(suite: Located) -> Located:
     """With records of all rows, and the baseline made of them."""
     measure_all(suite)
-    call(accept, suite, rows=[])
+    call(accept, suite, rows=[], checkpoints=False)
     return suite
 
 
@@ -228,7 +228,7 @@ def test_each_repetition_has_its_verdict(tmp_path: Path, verdict_of: Judge) -> N
     data["tiers"]["mini"]["seeds"] = 2
     suite = located(tmp_path, data)
     measure_all(suite)
-    call(accept, suite, rows=[])
+    call(accept, suite, rows=[], checkpoints=False)
     store_record(suite, job_of(suite, "lsq", 1), 0.3)
     assert verdict_of(suite, "lsq", 0)["status"] == "holds"
     assert verdict_of(suite, "lsq", 1)["status"] == "regressed"
