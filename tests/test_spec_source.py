@@ -21,14 +21,6 @@ from bench.spec.suite import Suite
 KIB = 1024
 
 
-def second() -> float:
-    """A second of the machine that the limits were set on: as many rounds of a loop take longer on a slower one."""
-    begin = time.process_time()
-    for _ in range(10_000_000):
-        pass
-    return max(1.0, 6 * (time.process_time() - begin))
-
-
 def read(folder: Path, content: str | bytes) -> Source:
     path = folder / "x.yaml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -40,7 +32,7 @@ def refusal(folder: Path, content: str | bytes) -> str:
     start = time.process_time()
     with pytest.raises(UsageError) as caught:
         read(folder, content)
-    assert time.process_time() - start < second()
+    assert time.process_time() - start < 1
     message, prefix = str(caught.value), f"{folder / 'x.yaml'}:"
     assert message.startswith(prefix)
     assert len(message.splitlines()) == 1 and len(message) < len(prefix) + 200
@@ -166,7 +158,7 @@ BULK = [
 def test_large_text_is_read_in_time(tmp_path: Path, text: str) -> None:
     start = time.process_time()
     assert read(tmp_path, text).data
-    assert time.process_time() - start < second()
+    assert time.process_time() - start < 1
 
 
 def test_file_that_is_none(tmp_path: Path) -> None:
@@ -410,7 +402,7 @@ def test_many_misfits_are_counted_in_time(tmp_path: Path) -> None:
     start = time.process_time()
     with pytest.raises(UsageError) as caught:
         validate(Table, source)
-    assert time.process_time() - start < second()
+    assert time.process_time() - start < 1
     lines = str(caught.value).splitlines()
     assert len(lines) == 6 and lines[-1] == "… and 2995 more"
 
