@@ -113,6 +113,7 @@ class _Run:
             methods = build(order.protocol["methods"])
             for adapt in having(methods, "adapt_model"):
                 adapt(self.model)
+            self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         if order.protocol["policy"]:
             with clock.phase("calibrate"):
                 self.report("calibrate", 0, 1, None)

@@ -46,6 +46,8 @@ def joined(identity: str) -> Iterator[World]:
         ) from None
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if backend == "nccl":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", here.rank)))
     store = distributed.TCPStore(  # type: ignore[attr-defined]
         host, port, here.size, is_master=here.leads and not agent
     )
