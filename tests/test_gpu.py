@@ -134,7 +134,7 @@ def twenty_steps(name: str, tier: str) -> str:
 def test_a_tier_runs(name: str, tier: str, rows: list[str], tmp_path: Path) -> None:
     """Each row trains 20 steps with the declared batch, and is calibrated, scored and recorded there."""
     write_suite(tmp_path, twenty_steps(name, tier), name)
-    bench(tmp_path, "run", name, "--tier", tier, "--jobs", "2", *(["--rows", *rows] if rows else []))
+    bench(tmp_path, "run", name, "--tier", tier, "--jobs", "3", *(["--rows", *rows] if rows else []))
     records = list(Store(tmp_path).records())
     assert set(rows) <= {record.provenance.asked_by.split()[1] for record in records}
     for record in records:

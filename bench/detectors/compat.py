@@ -55,6 +55,7 @@ def load_mmdet() -> None:
     MMLogger.get_instance("mmengine", log_level="ERROR")
 
     register_all_modules(init_default_scope=True)
+    torchvision.ops.roi_align = _roi_align  # mmcv looks it up at each call
     if not compiled:
         _use_pytorch_operators()
 
@@ -72,6 +73,24 @@ def mend(model: nn.Module) -> None:
         for unread in backbone.layers[read:]:
             delattr(backbone, unread)
         del backbone.layers[read:]
+
+
+def _roi_align(
+    x: torch.Tensor,
+    boxes: torch.Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> torch.Tensor:
+    """torchvision's operator [n, c, h, w], [k, 5] -> [k, c, *output_size].
+
+    Where deterministic ones are asked for on a GPU, torchvision takes a form in Python that needs 50 GiB for 4 images.
+    """
+    pooled: torch.Tensor = torch.ops.torchvision.roi_align(
+        x, boxes, spatial_scale, *output_size, sampling_ratio, aligned
+    )
+    return pooled
 
 
 def _use_pytorch_operators() -> None:
