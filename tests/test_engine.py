@@ -98,11 +98,20 @@ class Failing:
             raise ValueError("planted | failure")
 
     def regulariser(self, model, batch):
+        if self.at == "step":
+            raise RuntimeError("planted")
         return batch["inputs"].sum() * float("nan")
 """
 
 
-@pytest.mark.parametrize(("at", "reason"), [("adapt", "planted | failure"), ("train", "the loss became nan at step 1")])
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        ("adapt", "planted | failure"),
+        ("train", "the loss became nan at step 1"),
+        ("step", "RuntimeError: step 1, last losses none: planted"),
+    ],
+)
 def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, reason: str) -> None:
     (finished_root / "failing.py").write_text(FAILING, encoding="utf-8")
     method = f'{{name: "failing:Failing", options: {{at: {at}}}}}'

@@ -137,7 +137,12 @@ def train(
     runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
     with reshaped(model, reshapes), _regularised(model, regularisers):
-        runner.train()
+        try:
+            runner.train()
+        except RuntimeError as error:
+            # Where a loss is about to overflow, YOLOX's assigner fails first, and on a GPU says nothing of use.
+            last = ", ".join(f"{loss:.4g}" for loss in watch.losses[-3:]) or "none"
+            raise RuntimeError(f"step {len(watch.losses) + 1}, last losses {last}: {error}") from error
     return Trained(watch.losses, tuple(evaluations.found))
 
 
