@@ -75,6 +75,15 @@ def test_killed_once(target: str, smoke_root: Path, tmp_path: Path) -> None:
     check_recovery(root, smoke_root)
 
 
+def test_a_worker_whose_runner_was_killed_before_it_had_started_ends(finished_root: Path) -> None:
+    """Its parent is another process from the beginning."""
+    folder = Store(finished_root).folder(next(iter(Store(finished_root).records())).identity)
+    folder.record_file.unlink()
+    command = [sys.executable, "-m", "bench.engine.worker", str(folder.path), str(os.getpid() + 1)]
+    assert subprocess.run(command, cwd=finished_root, timeout=60).returncode == 1
+    assert not folder.ended
+
+
 @pytest.mark.long
 def test_killed_at_twenty_random_moments(smoke_root: Path, tmp_path: Path) -> None:
     """The runner, a worker and the `dvc` process, at moments spread over the whole run."""

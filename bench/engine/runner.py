@@ -127,7 +127,7 @@ class _Scheduler:
         write_text(folder.job, self._order(job).model_dump_json(indent=1))
         with folder.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.engine.worker", str(folder.path)],
+                [sys.executable, "-m", "bench.engine.worker", str(folder.path), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

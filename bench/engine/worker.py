@@ -1,4 +1,7 @@
-"""The worker process of one job: `python -m bench.engine.worker FOLDER`. Progress goes to stdout as JSON lines."""
+"""The worker process of one job: `python -m bench.engine.worker FOLDER RUNNER`, the runner's process id.
+
+Progress goes to stdout as JSON lines.
+"""
 
 import fcntl
 import json
@@ -24,7 +27,7 @@ EXECUTED, FAILED, FOUND = 0, 1, 10
 
 def main() -> int:
     """Run the job whose order lies in the folder; returns an exit code."""
-    _die_with_parent()
+    _die_with(int(sys.argv[2]))
     folder = JobFolder(Path(sys.argv[1]))
     # Under torchrun the leader holds the lock for all; the others wait for it when they join.
     leads = os.environ.get("RANK", "0") == "0"
@@ -57,12 +60,14 @@ def _alone(folder: JobFolder) -> Iterator[None]:
         yield
 
 
-def _die_with_parent() -> None:
-    """A worker outlives its runner by at most half a second: nobody would read what it does."""
-    parent = os.getppid()
+def _die_with(runner: int) -> None:
+    """A worker outlives its runner by at most half a second: nobody would read what it does.
+
+    The runner says who it is: one that was killed while its worker started is no parent any more.
+    """
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == runner:
             time.sleep(0.5)
         os._exit(1)
 
