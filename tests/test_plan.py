@@ -21,6 +21,8 @@ from bench.plan.cost import elapsed, to_pay
 from bench.plan.identity import derive_seed, identity
 from bench.plan.jobs import Job, plan
 from bench.plan.standing import Standing, standings
+from bench.records import environment
+from bench.records.environment import cores
 from bench.records.record import Cost, DataFacts, Provenance, Record, SavedPredictions
 from bench.records.store import Store
 from bench.spec.catalog import CATALOG, Entry
@@ -322,3 +324,12 @@ def test_cost(tmp_path: Path) -> None:
     text = changed(("        cost_s: 60\n", ""))
     cost = to_pay(standings(list(jobs(tmp_path, text).values()), Store(tmp_path / "other")))
     assert (cost.total_s, cost.unknown) == (120, 3)
+
+
+def test_jobs_share_cores_but_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for there, visible, jobs in ((False, None, cores()), (True, None, 1), (True, "", cores()), (True, "0", 1)):
+        monkeypatch.setattr(environment, "_NVIDIA", tmp_path / ("" if there else "absent"))
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert environment.jobs_at_once() == jobs

@@ -28,7 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from"
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's")
-    parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for each core)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for each core; one on a GPU)")
     parser.add_argument("--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing")
     parser.add_argument(
         "--allow-failures",
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.cli.display import display
     from bench.engine.runner import run_jobs, unique
     from bench.plan.jobs import plan
-    from bench.records.environment import cores
+    from bench.records.environment import jobs_at_once
     from bench.records.store import Store
 
     check_seeds(args.seeds)
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     # Under torchrun all processes take the same jobs in the same order, and train each of them together.
     together = int(os.environ.get("WORLD_SIZE", "1")) > 1
     with display() as shown:
-        outcomes = run_jobs(jobs, store, 1 if together else args.jobs or cores(), args.given, shown)
+        outcomes = run_jobs(jobs, store, 1 if together else args.jobs or jobs_at_once(), args.given, shown)
     if os.environ.get("RANK", "0") != "0":
         return 0
     states = {outcome.state for outcome in outcomes}

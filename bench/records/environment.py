@@ -14,6 +14,8 @@ from bench.records.canonical import canonical
 PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "numpy", "pillow", "opencv-python",
             "opencv-python-headless", "pycocotools")  # fmt: skip
 
+_NVIDIA = Path("/dev/nvidiactl")
+
 
 def environment(
     kernels: str, threads: int, workers: int, processes: int = 1, device: str = "cpu", extras: tuple[str, ...] = ()
@@ -57,6 +59,11 @@ def processor() -> str:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def jobs_at_once() -> int:
+    """One a core; one where there is a GPU, whose memory they would share."""
+    return 1 if _NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != "" else cores()
 
 
 def _version(name: str) -> str | None:
