@@ -84,6 +84,18 @@ def test_a_worker_whose_runner_was_killed_before_it_had_started_ends(finished_ro
     assert not folder.ended
 
 
+def test_a_worker_that_nobody_listens_to_ends_without_a_failure(finished_root: Path) -> None:
+    """Its runner died between two looks at it."""
+    folder = Store(finished_root).folder(next(iter(Store(finished_root).records())).identity)
+    folder.record_file.unlink()
+    command = [sys.executable, "-m", "bench.engine.worker", str(folder.path), str(os.getpid())]
+    with subprocess.Popen(command, cwd=finished_root, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.close()
+        assert worker.wait(60) == 1
+    assert not folder.ended
+
+
 @pytest.mark.long
 def test_killed_at_twenty_random_moments(smoke_root: Path, tmp_path: Path) -> None:
     """The runner, a worker and the `dvc` process, at moments spread over the whole run."""

@@ -84,8 +84,11 @@ class _Reporter:
             return
         self.phase, self.last = phase, now
         line: dict[str, Any] = {"phase": phase, "done": done, "total": total, "loss": loss}
-        sys.__stdout__.write(f"{json.dumps(line)}\n")  # type: ignore[union-attr]
-        sys.__stdout__.flush()  # type: ignore[union-attr]
+        try:
+            sys.__stdout__.write(f"{json.dumps(line)}\n")  # type: ignore[union-attr]
+            sys.__stdout__.flush()  # type: ignore[union-attr]
+        except BrokenPipeError:  # the runner is gone: no failure of the job
+            os._exit(FAILED)
 
 
 def _now() -> str:
