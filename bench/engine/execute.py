@@ -86,6 +86,7 @@ class _Run:
     def __init__(self, order: Order, folder: JobFolder, report: Report) -> None:
         self.order, self.folder, self.report = order, folder, report
         self.clock = _Clock()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         protocol = order.protocol
         self.scale: DetectorScale = _parse(DetectorScale, protocol["detector"]["scale"])
         self.recipe: Recipe | None = _parse(Recipe, protocol["recipe"]) if protocol["recipe"] else None
@@ -113,7 +114,7 @@ class _Run:
             methods = build(order.protocol["methods"])
             for adapt in having(methods, "adapt_model"):
                 adapt(self.model)
-            self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+            self.model.to(self.device)
         if order.protocol["policy"]:
             with clock.phase("calibrate"):
                 self.report("calibrate", 0, 1, None)
@@ -151,7 +152,7 @@ class _Run:
         extras = (
             ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
         )
-        path = kernels.name("cuda" if torch.cuda.is_available() else "cpu") if placed else "eager"
+        path = kernels.name(self.device) if placed else "eager"
         facts = environment(path, order.threads, 0, world().size, device(), extras)
         head, dirty = commit(order.root)
         record = Record(

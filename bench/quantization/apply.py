@@ -29,11 +29,12 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
     layers: dict[nn.Module, nn.Module] = {}
     for site in placement.weights:
         by_call = inputs[site.module]
+        held = Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call))))
         layer = model.get_submodule(site.module)
-        layers[layer] = _quantized(layer, Held(quantizers[site.name], tuple(by_call[k] for k in range(len(by_call)))))
+        layers[layer] = _quantized(layer, held)
     replace(model, layers)
-    held = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
-    model.add_module(STATE, held.to(next(model.parameters()).device))
+    state = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
+    model.add_module(STATE, state.to(next(model.parameters()).device))
     model.register_forward_pre_hook(_PassStart(quantized_layers(model).values()))
 
 
