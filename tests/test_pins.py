@@ -198,8 +198,9 @@ def test_the_projects_pins_in_dvc(tmp_path: Path, shared: Path) -> None:
     assert f"data/{pin.name}.dvc" not in json.loads(dvc(root, "status", "--json"))
 
 
-def test_the_pipeline_does_not_depend_on_pins() -> None:
-    assert not re.search(r"data/|\.dvc\b", (PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("file", ["dvc.yaml", "suites/hqod/dvc.yaml"])
+def test_the_pipeline_does_not_depend_on_pins(file: str) -> None:
+    assert not re.search(r"data/|\.dvc\b", (PROJECT / file).read_text(encoding="utf-8"))
 
 
 def test_help_names_the_command(tmp_path: Path) -> None:
