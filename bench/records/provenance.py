@@ -10,9 +10,12 @@ PACKAGE = Path(bench.__file__).parent
 
 
 def commit(root: Path) -> tuple[str | None, bool | None]:
-    """Commit of the checkout at `root`, and whether its `bench/` or `suites/` differ from it; None outside one."""
+    """Commit of the checkout at `root`, and whether its `bench/` or `suites/` differ from it; None outside one.
+
+    A `dvc.lock`, which DVC writes beside a pipeline, is no change of them.
+    """
     head = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--", "bench", "suites")
+    changes = _git(root, "status", "--porcelain", "--", "bench", "suites", ":(exclude,glob)**/dvc.lock")
     return head, None if changes is None else bool(changes)
 
 
