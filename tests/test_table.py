@@ -16,6 +16,8 @@ from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.records.store import Store
 from bench.report.render import render
+from bench.report.wording import data_name
+from bench.spec.data import VocData
 from bench.spec.load import Located
 from bench.verdict.baseline import accept
 from bench.verdict.gather import gather
@@ -241,3 +243,12 @@ def test_command_writes_a_file(suite: Located, capsys: pytest.CaptureFixture[str
     args.output = suite.root / "suites" / "toy" / "table1.yaml" / "table.txt"
     with pytest.raises(BenchError, match="cannot be written"):
         table_command.run(args)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("${ROOT:-..}/data/bccd", "bccd"), ("/x/mine/", "mine"), ("${ROOT:-a/b}", "${ROOT:-a/b}"), (".", ".")],
+)
+def test_data_are_named_by_their_folder(path: str, name: str) -> None:
+    data = VocData(kind="voc", path=path, train=("train",), test=("test", "extra"), difficult="crowd")
+    assert data_name(data) == f"{name} (VOC form): test, extra"

@@ -1,6 +1,7 @@
 """How data sets, numbers and states are worded in a table."""
 
 from collections.abc import Iterable
+from pathlib import PurePath
 
 from bench.records.record import Record
 from bench.spec.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
@@ -22,9 +23,15 @@ def data_name(data: DataSpec) -> str:
         case ShapesCoco():
             return f"Shapes-COCO (generated drawings, {data.side} px)"
         case VocData():
-            return f"VOC data in {data.path}: {', '.join(data.test)}"
+            return f"{_folder(data.path)} (VOC form): {', '.join(data.test)}"
         case CocoData():
-            return f"COCO data in {data.path}: {data.test.annotations}"
+            return f"{_folder(data.path)} (COCO form): {data.test.annotations}"
+
+
+def _folder(path: str) -> str:
+    """The folder's own name, as where it lies differs from reader to reader; all of a path that ends in a variable."""
+    name = PurePath(path).name
+    return path if not name or "}" in name else name
 
 
 def metric_name(metric: Metric) -> str:
