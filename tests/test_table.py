@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import job_of, located, measure_all, store_record, suite_data
+from factories import job_of, located, measure_all, record, store_record, suite_data
 
 from bench.cli import table as table_command
 from bench.cli.table import make_table
@@ -124,6 +124,19 @@ def test_several_seeds(tmp_path: Path) -> None:
     Store(tmp_path).folder(job_of(suite, "lsq", 1).identity).record_file.unlink()
     row = rows_of(text_of(suite))[2]
     assert (row["runs"], row["state"]) == ("2", "2 of 3 ok; seed 1 absent")
+
+
+def test_runs_of_a_row_share_one_word_on_their_time(tmp_path: Path) -> None:
+    data = suite_data()
+    data["tiers"]["mini"]["seeds"] = 2
+    suite = located(tmp_path, data)
+    measure_all(suite)
+    job = job_of(suite, "lsq", 1)
+    cost = record(job).model_dump(mode="json")["cost"]
+    cost["phases"]["train"]["wall_s"] = 19.6
+    store_record(suite, job, cost=cost)
+    notes = "\n".join(make_table(suite, "mini", committed=False).notes)
+    assert "; lsq 4 steps, 9 to 21 s in 2 runs." in notes
 
 
 def test_committed_table_needs_no_local_record_and_stays_the_same(suite: Located) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bench.records.record import Record
-from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped, metric_name, seconds
+from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped, metric_name
 from bench.spec.published import PublishedTable
 from bench.verdict.faults import fault, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results
@@ -116,16 +116,22 @@ def _is_stale(result: JobResult) -> bool:
 
 def _measurement(pairs: list[tuple[str, Record]], external: list[tuple[str, Record]]) -> Iterator[str]:
     among = len({row for row, _ in [*pairs, *external]})
-    runs = [f"{row} {_run(record)}" for row, record in pairs]
-    if runs:
-        yield f"Training steps and wall time of each run: {'; '.join(runs)}."
+    if pairs:
+        yield f"Training steps and wall time of each row's runs: {'; '.join(_runs(pairs))}."
     for say in (_data, _environment, _code):
         yield from grouped(((row, say(record)) for row, record in [*pairs, *external]), among)
 
 
-def _run(record: Record) -> str:
-    steps = f"{record.training.steps} steps, " if record.training is not None else ""
-    return f"{steps}{seconds(record)}"
+def _runs(pairs: list[tuple[str, Record]]) -> Iterator[str]:
+    """Steps and seconds of a row; of several runs the shortest and the longest."""
+    times: dict[str, list[float]] = {}
+    for row, record in pairs:
+        steps = f"{record.training.steps} steps, " if record.training is not None else ""
+        times.setdefault(f"{row} {steps}", []).append(sum(phase.wall_s for phase in record.cost.phases.values()))
+    for row, took in times.items():
+        several = f"{min(took):.0f} to " if len(took) > 1 else ""
+        runs = f" in {len(took)} runs" if len(took) > 1 else ""
+        yield f"{row}{several}{max(took):.0f} s{runs}"
 
 
 def _data(record: Record) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from bench.records.record import Record
 from bench.spec.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
 from bench.spec.published import PublishedRow, Quantity
 from bench.spec.suite import Metric
@@ -87,8 +86,3 @@ def grouped(pairs: Iterable[tuple[str, str]], among: int) -> list[str]:
         if row not in rows.setdefault(text, []):
             rows[text].append(row)
     return [text if len(found) == among else f"{', '.join(found)}: {text}" for text, found in rows.items()]
-
-
-def seconds(record: Record) -> str:
-    """Wall time of a run, all phases."""
-    return f"{sum(phase.wall_s for phase in record.cost.phases.values()):.0f} s"
