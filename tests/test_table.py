@@ -126,7 +126,7 @@ def test_several_seeds(tmp_path: Path) -> None:
     assert (row["runs"], row["state"]) == ("2", "2 of 3 ok; seed 1 absent")
 
 
-def test_runs_of_a_row_share_one_word_on_their_time(tmp_path: Path) -> None:
+def test_times_of_a_rows_runs_are_one_range(tmp_path: Path) -> None:
     data = suite_data()
     data["tiers"]["mini"]["seeds"] = 2
     suite = located(tmp_path, data)

@@ -129,9 +129,8 @@ def _runs(pairs: list[tuple[str, Record]]) -> Iterator[str]:
         steps = f"{record.training.steps} steps, " if record.training is not None else ""
         times.setdefault(f"{row} {steps}", []).append(sum(phase.wall_s for phase in record.cost.phases.values()))
     for row, took in times.items():
-        several = f"{min(took):.0f} to " if len(took) > 1 else ""
-        runs = f" in {len(took)} runs" if len(took) > 1 else ""
-        yield f"{row}{several}{max(took):.0f} s{runs}"
+        low, high = min(took), max(took)
+        yield row + (f"{high:.0f} s" if len(took) == 1 else f"{low:.0f} to {high:.0f} s in {len(took)} runs")
 
 
 def _data(record: Record) -> str:
