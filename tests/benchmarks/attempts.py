@@ -29,7 +29,7 @@ def channels_last(step: Any) -> Callable[[], object]:
 
 
 def bfloat16(step: Any) -> Callable[[], object]:
-    """Convolutions of FP layers in bfloat16; the quantized ones compute in float32 whatever surrounds them."""
+    """What autocast computes in bfloat16, convolutions above all."""
     import torch
 
     def call() -> object:
