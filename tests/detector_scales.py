@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from bench.spec.catalog import CATALOG, DETRS
-from bench.spec.detector import DetectorScale
+from bench.schema.catalog import CATALOG, DETRS
+from bench.schema.detector import DetectorScale
 
 _RESNET = {"depth": 18, "width": 8}
 _DENSE = {"width": 8, "neck_width": 8, "head_convs": 1, "anchor_scale": 2.0}

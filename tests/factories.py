@@ -9,9 +9,9 @@ from bench.plan.jobs import Job, plan
 from bench.records.files import write_json, write_text
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.load import Located, load_suite
-from bench.spec.source import load_mapping
-from bench.spec.suite import Tier
+from bench.schema.load import Located, load_suite
+from bench.schema.source import load_mapping
+from bench.schema.suite import Tier
 
 NAME = "toy/table1"
 PINS = {"weights": 3, "activations": 5, "edge": 2, "unsigned": 4}

@@ -36,16 +36,17 @@ def measure(detector: str, pairs: int) -> Cost:
     from conftest import PROJECT
     from detector_scales import drawn_batch, losses
 
+    from bench.calibration.calibrate import calibrate
     from bench.detectors.positives import reshaped
     from bench.engine.inspect import build, quantizers_of
-    from bench.engine.quantize import passes, trace_placement
+    from bench.engine.place import passes, trace_placement
     from bench.methods.protocol import build as build_methods
     from bench.methods.protocol import having
     from bench.plan.jobs import plan
-    from bench.quantization.apply import apply, calibrate
-    from bench.spec.bits import Bits
-    from bench.spec.load import load_suite
-    from bench.spec.placement import Policy
+    from bench.quantization.apply import apply
+    from bench.schema.bits import Bits
+    from bench.schema.load import load_suite
+    from bench.schema.placement import Policy
 
     row = f"{detector}-lsq-hqod-w4a4"
     job = next(job for job in plan(load_suite("hqod/table2", PROJECT), "mini") if job.row.id == row)

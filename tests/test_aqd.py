@@ -16,7 +16,7 @@ from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import save_weights
 from bench.engine.inspect import placement_of
 from bench.engine.order import Start
-from bench.engine.quantize import passes, trace_placement
+from bench.engine.place import passes, trace_placement
 from bench.engine.start import load_start
 from bench.errors import BenchError
 from bench.methods.aqd import AQD, LevelNorm, MultiLevelBN
@@ -25,9 +25,9 @@ from bench.plan.jobs import plan
 from bench.quantization.apply import apply, quantized_layers
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.bits import Bits
-from bench.spec.load import load_suite
-from bench.spec.methods import facts
+from bench.schema.bits import Bits
+from bench.schema.load import load_suite
+from bench.schema.methods import facts
 
 # mmdet's own, and on every pass.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]

@@ -14,13 +14,13 @@ from detector_scales import SMALL, make_scale, shapes
 from suite_text import write_suite
 from torch import nn
 
+from bench.data.weights import VARIABLE, absent_checkpoint, checkpoint_path
 from bench.detectors.build import build_detector, model_config
 from bench.detectors.checkpoint import load_weights, save_weights
 from bench.detectors.initial import initialise, read_state
-from bench.detectors.zoo import VARIABLE, absent_checkpoint, checkpoint_path
 from bench.errors import BenchError
 from bench.records.store import Store
-from bench.spec.detector import Init
+from bench.schema.detector import Init
 
 CLASSES = ("a", "b", "c")
 

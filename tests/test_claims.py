@@ -14,8 +14,8 @@ from bench.cli.table import make_table
 from bench.errors import UsageError
 from bench.plan.jobs import plan
 from bench.report.render import render
-from bench.spec.load import Located
-from bench.spec.suite import Tier
+from bench.schema.load import Located
+from bench.schema.suite import Tier
 from bench.verdict.claims import ClaimVerdict, judge
 from bench.verdict.gather import gather
 

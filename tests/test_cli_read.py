@@ -17,7 +17,7 @@ from bench.cli.words import cost_words, yaml_lines
 from bench.data.shapes.classes import class_names
 from bench.plan.jobs import plan
 from bench.records.store import Store
-from bench.spec.load import load_suite
+from bench.schema.load import load_suite
 
 SLOW = ("torch", "torchvision", "numpy", "scipy", "mmdet", "mmengine", "mmcv", "matplotlib", "pandas", "PIL", "rich")
 REPORTED = "  - {id: told, label: T, detector: any, bits: 4/4, published: told, reported_only: no code}\n"

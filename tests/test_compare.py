@@ -17,7 +17,7 @@ from bench.evaluation.score import score
 from bench.evaluation.voc import score_voc
 from bench.plan.jobs import Job
 from bench.records.store import Store
-from bench.spec.load import Located
+from bench.schema.load import Located
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from saved_tensors import saved_bytes
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from bench.calibration.observers import make_observer
 from bench.detectors.build import build_detector
 from bench.engine.inspect import empty_batch
-from bench.engine.quantize import trace_placement
+from bench.engine.place import trace_placement
 from bench.methods.protocol import build
 from bench.quantization import kernels
 from bench.quantization.apply import apply
@@ -22,9 +23,9 @@ from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.quantizer import Quantizer
 from bench.quantization.tqt import TqtQuantizer
 from bench.quantization.uniform import UniformQuantizer
-from bench.spec.bits import Bits
-from bench.spec.load import load_suite
-from bench.spec.methods import Observer
+from bench.schema.bits import Bits
+from bench.schema.load import load_suite
+from bench.schema.methods import Observer
 
 MINMAX = Observer(kind="minmax")
 SHAPES: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ class Sine(Quantizer):
     """A user's own: any differentiable code, with a parameter of its own."""
 
     def __init__(self, bits: int, signed: bool) -> None:
-        super().__init__(bits, signed, MINMAX)
+        super().__init__(bits, signed)
         self.step = nn.Parameter(torch.tensor(0.1))
 
     def quantize(self, x: Tensor) -> Tensor:
@@ -48,11 +49,12 @@ class Sine(Quantizer):
 
 def quantizer(kind: str, bits: int, signed: bool, batched: bool) -> Quantizer:
     made: Quantizer
+    observer = make_observer(MINMAX, bits, signed)
     if kind.startswith("lsq"):
-        made = LsqQuantizer(bits, signed, MINMAX, kind[4:], "batch", batched)  # type: ignore[arg-type]
+        made = LsqQuantizer(bits, signed, observer, kind[4:], "batch", batched)  # type: ignore[arg-type]
     else:
         made = {"tqt": TqtQuantizer, "uniform": UniformQuantizer}.get(kind, lambda b, s, _: Sine(b, s))(
-            bits, signed, MINMAX
+            bits, signed, observer
         )
     with torch.no_grad():
         for held in (*made.parameters(), *made.buffers()):

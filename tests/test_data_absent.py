@@ -5,7 +5,7 @@ from pathlib import Path
 from conftest import bench, make_root
 
 from bench.data.absent import absent_data
-from bench.spec.data import CocoData, VocData
+from bench.schema.data import CocoData, VocData
 
 VOC = {"kind": "voc", "train": ["VOC2007/trainval", "VOC2012/trainval"], "test": ["VOC2007/test"], "difficult": "crowd"}
 

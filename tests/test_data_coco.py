@@ -18,7 +18,7 @@ from bench.data.coco import read_coco
 from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.errors import BenchError, UsageError
-from bench.spec.data import CocoData, CocoSplit, ShapesCoco, SplitCounts
+from bench.schema.data import CocoData, CocoSplit, ShapesCoco, SplitCounts
 
 SHARED = Path(os.environ.get("QDET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 VALID: dict[str, Any] = {

@@ -15,7 +15,7 @@ from bench.data import shapes
 from bench.data.fingerprint import fingerprint
 from bench.data.paths import Listing, expand
 from bench.errors import BenchError, UsageError
-from bench.spec.data import CocoData, CocoSplit, ShapesCoco, ShapesVoc, SplitCounts, VocData
+from bench.schema.data import CocoData, CocoSplit, ShapesCoco, ShapesVoc, SplitCounts, VocData
 
 SHARED = Path(os.environ.get("QDET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 VOC = VocData(kind="voc", path="data", train=("train",), test=("test",), difficult="crowd")
@@ -141,7 +141,7 @@ def test_nothing_slow_is_imported(root: Path) -> None:
     """`plan` answers within a second, so neither arrays nor images may come in."""
     code = (
         "import sys; from pathlib import Path; from bench.data.fingerprint import fingerprint; "
-        "from bench.spec.data import *; "
+        "from bench.schema.data import *; "
         "counts = SplitCounts(train=1, test=1); "
         "fingerprint(ShapesCoco(kind='shapes-coco', side=64, images=counts), Path('.')); "
         "voc = VocData(kind='voc', path='data', train=('train',), test=('test',), difficult='drop'); "

@@ -16,7 +16,7 @@ from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.data.voc import VOC_CLASSES, read_voc
 from bench.errors import BenchError, UsageError
-from bench.spec.data import ShapesVoc, SplitCounts, VocData
+from bench.schema.data import ShapesVoc, SplitCounts, VocData
 
 SHARED = Path(os.environ.get("QDET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 BOMB = '<!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'

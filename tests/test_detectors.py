@@ -9,14 +9,14 @@ import pytest
 import torch
 from detector_scales import SMALL, drawn_batch, losses, make_scale, shapes, small_scale
 
-import bench.spec.detector as detector_spec
+import bench.schema.detector as detector_spec
 from bench.detectors.build import build_detector, model_config
 from bench.errors import BenchError
-from bench.spec.catalog import CATALOG, DETRS, SCALABLE
-from bench.spec.check_detectors import misfits
-from bench.spec.data import CocoData, CocoSplit
-from bench.spec.detector import DetectorScale, TransformerScale
-from bench.spec.recipe import Augment
+from bench.schema.catalog import CATALOG, DETRS, SCALABLE
+from bench.schema.check_detectors import misfits
+from bench.schema.data import CocoData, CocoSplit
+from bench.schema.detector import DetectorScale, TransformerScale
+from bench.schema.recipe import Augment
 
 # mmdet's own, and on every pass.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]

@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.detectors.build import build_detector
 from bench.detectors.compat import _ExtStandIn, load_mmdet
-from bench.spec.catalog import CATALOG
+from bench.schema.catalog import CATALOG
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
 CLASSES = ("a", "b", "c")

@@ -75,7 +75,7 @@ def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
     from bench.data.load import load
     from bench.evaluation.predictions import Predictions
     from bench.evaluation.score import score
-    from bench.spec.load import load_suite
+    from bench.schema.load import load_suite
 
     tier = load_suite(SUITE, smoke_root).suite.tiers["smoke"]
     store = Store(smoke_root)

@@ -8,11 +8,11 @@ from factories import job_of, located, measure_all, record, store_record, suite_
 from suite_text import LSQ_ROW, changed, write_suite
 
 from bench.cli.table import make_table
-from bench.engine.schedule import in_steps
+from bench.engine.rate import in_steps
 from bench.errors import BenchError
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.load import load_suite
+from bench.schema.load import load_suite
 from bench.verdict.gather import JobResult, collect
 from bench.verdict.references import judge_references, published_table
 
@@ -83,7 +83,7 @@ def test_steps_of_epochs() -> None:
     data = suite_data()
     recipe = data["tiers"]["mini"]["recipes"]["short"]
     recipe |= {"unit": "epoch", "length": 18, "evaluation": {"first": 10, "every": 3}}
-    from bench.spec.recipe import Recipe
+    from bench.schema.recipe import Recipe
 
     lengths = in_steps(Recipe.model_validate(recipe), 20)
     assert lengths.evaluations == {100, 130, 160} and lengths.total == 180

@@ -6,7 +6,7 @@ from conftest import PROJECT, SUITE
 from bench.engine.footprint import Footprint, footprint
 from bench.engine.inspect import build
 from bench.plan.jobs import plan
-from bench.spec.load import load_suite
+from bench.schema.load import load_suite
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from test_kernels import RANGES, run, terms
 
 from bench.data.load import load
 from bench.quantization.grid import RULES, Grid
-from bench.quantization.quantizer import integer_range
+from bench.quantization.ranges import integer_range
 from bench.records.store import Store
-from bench.spec.catalog import CATALOG
-from bench.spec.data import ShapesCoco, SplitCounts
-from bench.spec.recipe import Recipe
+from bench.schema.catalog import CATALOG
+from bench.schema.data import ShapesCoco, SplitCounts
+from bench.schema.recipe import Recipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -69,7 +69,7 @@ def test_a_detector_trains_twenty_steps_at_full_width_and_predicts(name: str, tm
     from bench.detectors.build import build_detector
     from bench.detectors.pipeline import Draw, train_loader
     from bench.detectors.predict import predict
-    from bench.engine.schedule import in_steps
+    from bench.engine.rate import in_steps
     from bench.engine.training import train
 
     spec = ShapesCoco(kind="shapes-coco", side=320, images=SplitCounts(train=32, test=4))

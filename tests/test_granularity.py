@@ -14,8 +14,8 @@ from bench.methods.uniform import Uniform
 from bench.quantization.apply import apply
 from bench.quantization.placement import ActivationSite, Placement, WeightSite
 from bench.quantization.quantizer import Quantizer
-from bench.spec.load import load_suite
-from bench.spec.methods import options_model
+from bench.schema.load import load_suite
+from bench.schema.methods import options_model
 
 LSQ_OPTIONS = {"range_test": "mqbench", "grad_scale": "batch"}
 OBSERVERS: list[dict[str, Any]] = [

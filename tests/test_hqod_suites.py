@@ -10,9 +10,9 @@ from suite_text import changed, write_suite
 from bench.cli.main import main
 from bench.errors import BenchError
 from bench.plan.jobs import plan
-from bench.spec.load import load_suite
-from bench.spec.methods import options_model
-from bench.spec.suite import Tier
+from bench.schema.load import load_suite
+from bench.schema.methods import options_model
+from bench.schema.suite import Tier
 from bench.verdict.references import published_table
 
 TABLES = [f"hqod/table{k}" for k in (1, 2, 3, 4)]
@@ -33,7 +33,7 @@ def test_every_published_row_runs_at_every_tier(name: str) -> None:
 
 
 def _table(name: str) -> list[str]:
-    from bench.spec.publications import load_published
+    from bench.schema.publications import load_published
 
     use = load_suite(name, PROJECT).suite.published
     assert use is not None

@@ -20,7 +20,7 @@ from bench.quantization import kernels
 from bench.quantization.functional import fake_quantize, lsq
 from bench.quantization.grid import RULES, Grid
 from bench.quantization.kernels import numba_path
-from bench.quantization.quantizer import integer_range
+from bench.quantization.ranges import integer_range
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 SPECIAL = [float("inf"), -float("inf"), float("nan"), 0.0, -0.0, 1e-44, 3e38]
@@ -46,7 +46,7 @@ def run(
     path: Any, x: torch.Tensor, parameter: torch.Tensor, grid: Grid, out: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Value, gradient of x, gradient of the parameter."""
-    x, parameter = x.clone().requires_grad_(), parameter.clone().requires_grad_(grid.scheme != "uniform")
+    x, parameter = x.clone().requires_grad_(), parameter.clone().requires_grad_(grid.kind != "uniform")
     with kernels.using(path):
         y = fake_quantize(x, parameter, grid)
         y.backward(out)
@@ -58,8 +58,8 @@ def terms(x: torch.Tensor, step: float, grid: Grid, out: torch.Tensor) -> np.nda
     v = x.double().numpy() / step
     r = np.round(v)
     low, high = grid.qmin, grid.qmax
-    inside = (low < v) & (v < high) if grid.scheme == "lsq-paper" else (low <= r) & (r <= high)
-    factor = step * np.log(2) if grid.scheme == "tqt" else grid.grad_scale
+    inside = (low < v) & (v < high) if grid.kind == "lsq-paper" else (low <= r) & (r <= high)
+    factor = step * np.log(2) if grid.kind == "tqt" else grid.grad_scale
     with np.errstate(invalid="ignore"):
         slope = np.where(inside, r - v, np.clip(v, low, high))
     return out.double().numpy() * slope * factor

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.calibration.observers import StepObserver
 from bench.quantization.functional import lsq
-from bench.quantization.observers import StepObserver
-from bench.quantization.quantizer import integer_range
-from bench.spec.methods import Observer
+from bench.quantization.ranges import integer_range
+from bench.schema.methods import Observer
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 

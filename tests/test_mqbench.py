@@ -14,16 +14,16 @@ from torch import Tensor
 
 from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import load_weights, save_weights
-from bench.engine.quantize import passes, trace_placement
+from bench.engine.place import passes, trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.methods.tqt import TqtFixed
 from bench.quantization.apply import apply
 from bench.quantization.mqbench_import import load_mqbench
 from bench.records.store import Store
-from bench.spec.bits import Bits
-from bench.spec.load import load_suite
-from bench.spec.methods import options_model
+from bench.schema.bits import Bits
+from bench.schema.load import load_suite
+from bench.schema.methods import options_model
 
 # mmdet's and MQBench's own.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]

@@ -9,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_observers import PUBLISHED, scale
 from pydantic import ValidationError
 
-from bench.quantization import search
+from bench.calibration import search
+from bench.calibration.observers import StepObserver
 from bench.quantization.functional import mqbench_codes
-from bench.quantization.observers import PUBLISHED, StepObserver, scale, step_of_range
-from bench.quantization.quantizer import integer_range
-from bench.spec.methods import Observer
+from bench.quantization.ranges import integer_range, step_of_range
+from bench.schema.methods import Observer
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 
@@ -29,11 +30,11 @@ def test_every_recorded_step_is_mqbenchs(shared: Path) -> None:
         x, declared = torch.from_numpy(arrays[f"{case['id']}.x"]), (case["qmin"], case["qmax"], case["signed"])
         for name in ("minmax", "mse", "lsq"):
             expected = pytest.approx(case["observer_scale"][name], rel=1e-6)
-            assert float(scale(x, name, *declared, scheme="mqbench")) == expected, (case["id"], name)
+            assert float(scale(x, name, *declared, unsigned="mqbench")) == expected, (case["id"], name)
             same = case["signed"] or name == "lsq"
             assert (float(scale(x, name, *declared)) == expected) is same, (case["id"], name)
             for ema in {"minmax": ["ema_minmax"], "mse": ["ema_mse"]}.get(name, []):
-                assert float(scale(x, ema, *declared, scheme="mqbench")) == expected
+                assert float(scale(x, ema, *declared, unsigned="mqbench")) == expected
         signs.append(case["signed"])
     assert signs.count(True) == signs.count(False) == 12
 

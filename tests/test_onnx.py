@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from bench.data.coco import read_coco
 from bench.data.dataset import Dataset
+from bench.data.weights import VARIABLE
 from bench.detectors.build import build_detector
 from bench.detectors.initial import initialise
 from bench.detectors.onnx_yolox import execution_order, load_onnx, read_convs
 from bench.detectors.pipeline import test_loader as loader_of
 from bench.detectors.predict import predict
-from bench.detectors.zoo import VARIABLE
 from bench.errors import BenchError
 from bench.evaluation.predictions import Predictions
 from bench.evaluation.score import score
-from bench.spec.data import CocoData, CocoSplit
-from bench.spec.detector import DetectorScale
-from bench.spec.suite import Metric
+from bench.schema.data import CocoData, CocoSplit
+from bench.schema.detector import DetectorScale
+from bench.schema.suite import Metric
 
 pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")

@@ -9,11 +9,11 @@ import pytest
 from detector_scales import SMALL, make_scale
 from suite_text import write_suite
 
+from bench.data.weights import VARIABLE
 from bench.detectors.build import build_detector, refuse_training
 from bench.detectors.initial import initialise
-from bench.detectors.zoo import VARIABLE
 from bench.errors import BenchError, UsageError
-from bench.spec.load import load_suite
+from bench.schema.load import load_suite
 
 onnx = pytest.importorskip("onnx")
 

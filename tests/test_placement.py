@@ -10,16 +10,16 @@ from torch import nn
 
 from bench.detectors.build import build_detector
 from bench.engine.inspect import empty_batch
-from bench.engine.quantize import trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
 from bench.quantization.placement import Placement, check_pins, place
-from bench.spec.bits import Bits
-from bench.spec.detector import DetectorScale
-from bench.spec.load import load_suite
-from bench.spec.placement import Pins
+from bench.schema.bits import Bits
+from bench.schema.detector import DetectorScale
+from bench.schema.load import load_suite
+from bench.schema.placement import Pins
 
 TABLE = load_suite(SUITE, PROJECT).suite
 POLICY = TABLE.policies["hqod"]

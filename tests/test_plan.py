@@ -9,12 +9,8 @@ from typing import Any
 import pytest
 from suite_text import FP_ROW, LSQ_ROW, RIGHT, changed, write_suite
 
-import bench.data
-import bench.data.shapes
-import bench.detectors
-import bench.engine
-import bench.evaluation
-import bench.quantization
+from bench import versions
+from bench.data import shapes
 from bench.errors import UsageError
 from bench.plan.changes import changes
 from bench.plan.cost import elapsed, to_pay
@@ -25,11 +21,11 @@ from bench.records import environment
 from bench.records.environment import cores
 from bench.records.record import Cost, DataFacts, Provenance, Record, SavedPredictions
 from bench.records.store import Store
-from bench.spec.catalog import CATALOG, Entry
-from bench.spec.load import load_suite
-from bench.spec.suite import Tier
+from bench.schema.catalog import CATALOG, Entry
+from bench.schema.load import load_suite
+from bench.schema.suite import Tier
 
-ROOMS = [bench.data, bench.data.shapes, bench.detectors, bench.engine, bench.evaluation]
+ROOMS = [(versions, "DATA"), (shapes, "VERSION"), *((versions, name) for name in ("DETECTORS", "ENGINE", "EVALUATION"))]
 OWN = "class Own:\n    version = {}\n    def make_quantizers(self, placement): ...\n"
 
 
@@ -93,17 +89,17 @@ def test_identity_is_changed(name: str, tmp_path: Path) -> None:
     assert (before["fp", 0] != after["fp", 0]) == fp_too
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_version_of_a_room_counts(room: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("room", "name"), ROOMS)
+def test_version_of_a_room_counts(room: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = identities(tmp_path)
-    monkeypatch.setattr(room, "VERSION", room.VERSION + 1)
+    monkeypatch.setattr(room, name, getattr(room, name) + 1)
     after = identities(tmp_path)
     assert not set(before.values()) & set(after.values())
 
 
 def test_version_of_quantization_spares_fp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = identities(tmp_path)
-    monkeypatch.setattr(bench.quantization, "VERSION", bench.quantization.VERSION + 1)
+    monkeypatch.setattr(versions, "QUANTIZATION", versions.QUANTIZATION + 1)
     after = identities(tmp_path)
     assert {key[0] for key in before if before[key] != after[key]} == {"lsq"}
 
@@ -147,8 +143,8 @@ def test_data_of_the_user_count_by_their_bytes(tmp_path: Path) -> None:
 
 def test_identity_is_stable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # If this changes, every record of every user becomes stale: raise a version on purpose, or undo the change.
-    for room in ROOMS:
-        monkeypatch.setattr(room, "VERSION", 1)
+    for room, name in ROOMS:
+        monkeypatch.setattr(room, name, 1)
     assert identities(tmp_path)["lsq", 1] == "ed237d40e69ee8c667318ab14accc9adf64af17d00dc78306e1aed9b3aea3a3a"
     assert identity({"b": [1, None], "a": 0.1}) == "23c650579e142adcb3275e4cad3ea03a7d0c388dcda94dde62f53199440430fe"
     assert derive_seed("data", "sha256:0", 1) == 187143758

@@ -12,7 +12,7 @@ from bench.cli import accept, check
 from bench.errors import BenchError
 from bench.records.files import write_json
 from bench.records.store import Store
-from bench.spec.load import Located
+from bench.schema.load import Located
 from bench.verdict.baseline import baseline_file
 
 Capture = pytest.CaptureFixture[str]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 from pydantic import ValidationError
 
-from bench.spec.bits import Bits
-from bench.spec.published import GATING, PublishedFile, PublishedRow, PublishedTable, Quantity
-from bench.spec.source import load_mapping
+from bench.schema.bits import Bits
+from bench.schema.published import GATING, PublishedFile, PublishedRow, PublishedTable, Quantity
+from bench.schema.source import load_mapping
 
 FOLDER = Path(__file__).parents[1] / "baselines" / "published"
 PAPERS = Path(os.environ.get("QDET_SHARED", Path(__file__).parents[2] / "shared")) / "papers.md"

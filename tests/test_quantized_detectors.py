@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import load_weights, save_weights
-from bench.engine.quantize import passes, trace_placement
+from bench.engine.place import passes, trace_placement
 from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply, quantized_layers
 from bench.quantization.attention import Attention, explicit_attention
 from bench.quantization.placement import Placement, check_pins
 from bench.quantization.trace import record_reads, tensors
-from bench.spec.bits import Bits
-from bench.spec.catalog import CATALOG
-from bench.spec.load import load_suite
+from bench.schema.bits import Bits
+from bench.schema.catalog import CATALOG
+from bench.schema.load import load_suite
 
 # mmdet's own, and on every pass.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]

@@ -11,11 +11,11 @@ from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.detectors.pipeline import Draw, train_loader
-from bench.engine.schedule import in_steps
+from bench.engine.rate import in_steps
 from bench.engine.training import Trained, train
 from bench.errors import BenchError
-from bench.spec.load import load_suite
-from bench.spec.recipe import Evaluation, Optimizer, Recipe
+from bench.schema.load import load_suite
+from bench.schema.recipe import Evaluation, Optimizer, Recipe
 
 TIER = load_suite(SUITE, PROJECT).suite.tiers["smoke"]
 SCALE = TIER.detectors["retinanet-r18"]

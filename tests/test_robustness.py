@@ -41,7 +41,7 @@ def workers(root: Path) -> list[int]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"bench.engine.worker" in words and any(str(root).encode() in word for word in words):
+        if b"bench.run.worker" in words and any(str(root).encode() in word for word in words):
             found.append(int(path.parent.name))
     return found
 
@@ -79,7 +79,7 @@ def test_a_worker_whose_runner_was_killed_before_it_had_started_ends(finished_ro
     """Its parent is another process from the beginning."""
     folder = Store(finished_root).folder(next(iter(Store(finished_root).records())).identity)
     folder.record_file.unlink()
-    command = [sys.executable, "-m", "bench.engine.worker", str(folder.path), str(os.getpid() + 1)]
+    command = [sys.executable, "-m", "bench.run.worker", str(folder.path), str(os.getpid() + 1)]
     assert subprocess.run(command, cwd=finished_root, timeout=60).returncode == 1
     assert not folder.ended
 
@@ -88,7 +88,7 @@ def test_a_worker_that_nobody_listens_to_ends_without_a_failure(finished_root: P
     """Its runner died between two looks at it."""
     folder = Store(finished_root).folder(next(iter(Store(finished_root).records())).identity)
     folder.record_file.unlink()
-    command = [sys.executable, "-m", "bench.engine.worker", str(folder.path), str(os.getpid())]
+    command = [sys.executable, "-m", "bench.run.worker", str(folder.path), str(os.getpid())]
     with subprocess.Popen(command, cwd=finished_root, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         worker.stdout.close()

@@ -25,7 +25,7 @@ from bench.data.shapes.scene import Scene, render
 from bench.data.shapes.sheet import contact_sheet
 from bench.data.shapes.write import MARKER, make, scene_bytes
 from bench.errors import BenchError
-from bench.spec.data import ShapesCoco, ShapesVoc, Split, SplitCounts
+from bench.schema.data import ShapesCoco, ShapesVoc, Split, SplitCounts
 
 FLAVOURS: tuple[Flavour, ...] = ("voc", "coco")
 COUNTS = SplitCounts(train=12, tune=3, test=5)

@@ -12,7 +12,7 @@ from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.plan.jobs import plan
 from bench.records.store import Store
-from bench.spec.load import Located
+from bench.schema.load import Located
 from bench.verdict.baseline import accept, load
 from bench.verdict.gather import gather
 from bench.verdict.sittings import keep_checkpoints, kept_checkpoint, restore

@@ -8,11 +8,11 @@ import pytest
 from suite_text import PUBLISHED_FILE, RIGHT, changed, write_suite
 
 from bench.errors import UsageError
-from bench.spec.classes import ClassFacts, read_class
-from bench.spec.faults import Fault
-from bench.spec.load import find, load_all, load_suite
-from bench.spec.methods import BUILTIN, LsqOptions, facts, options_model
-from bench.spec.source import load_mapping
+from bench.schema.classes import ClassFacts, read_class
+from bench.schema.faults import Fault
+from bench.schema.load import find, load_all, load_suite
+from bench.schema.methods import BUILTIN, LsqOptions, facts, options_model
+from bench.schema.source import load_mapping
 
 PROJECT = Path(__file__).parents[1]
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bench.errors import UsageError
-from bench.spec.base import Spec
-from bench.spec.data import DataSpec
-from bench.spec.messages import describe, validate
-from bench.spec.source import MAX_BYTES, MAX_NODES, Source, load_mapping
-from bench.spec.suite import Suite
+from bench.schema.base import Spec
+from bench.schema.data import DataSpec
+from bench.schema.messages import describe, validate
+from bench.schema.source import MAX_BYTES, MAX_NODES, Source, load_mapping
+from bench.schema.suite import Suite
 
 KIB = 1024
 

@@ -15,15 +15,15 @@ from factories import NAME, job_of, located, store_record, suite_data
 
 from bench.cli.main import main
 from bench.data.load import load
-from bench.engine.runner import record_of
 from bench.errors import UsageError
 from bench.evaluation.predictions import Predictions
-from bench.evaluation.submitted import parse_detections, resolve
-from bench.plan.external import scoring_protocol
+from bench.external.parse import parse_detections, resolve
+from bench.external.protocol import scoring_protocol
+from bench.external.store import ExternalStore
 from bench.plan.jobs import plan
-from bench.records.external import ExternalStore
 from bench.records.store import Store
-from bench.spec.load import Located, load_suite
+from bench.run.scheduler import record_of
+from bench.schema.load import Located, load_suite
 from bench.verdict.gather import gather
 
 ROW, RUN_ROW = "lsq-hqod-w4a4", "fp"
@@ -300,7 +300,7 @@ def test_a_full_disk_leaves_the_earlier_one(root: Path, capsys: Capture, monkeyp
     def full(path: Path, value: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bench.records.external.write_json", full)
+    monkeypatch.setattr("bench.external.store.write_json", full)
     file = write(root, [])
     assert main(["--root", str(root), "submit", SUITE, ROW, *SMOKE, "--dt", str(file), "--replace"]) == 1
     assert "cannot be written: No space left" in capsys.readouterr().err

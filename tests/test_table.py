@@ -17,8 +17,8 @@ from bench.errors import BenchError
 from bench.records.store import Store
 from bench.report.render import render
 from bench.report.wording import data_name
-from bench.spec.data import VocData
-from bench.spec.load import Located
+from bench.schema.data import VocData
+from bench.schema.load import Located
 from bench.verdict.baseline import accept
 from bench.verdict.gather import gather
 

@@ -91,8 +91,8 @@ def test_a_batch_that_cannot_be_shared(together: Path) -> None:
     from bench.data.dataset import Dataset
     from bench.detectors.pipeline import Draw, train_loader
     from bench.errors import BenchError
-    from bench.spec.detector import Input
-    from bench.spec.recipe import Augment
+    from bench.schema.detector import Input
+    from bench.schema.recipe import Augment
 
     with pytest.raises(BenchError, match="7 images cannot be shared by 2"):
         train_loader(Dataset("d", together, {}), Input(size=(64, 64)), Augment(), 7, Draw(0, 14, size=2))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.quantization.functional import snap, tqt, tqt_fixed, tqt_step
-from bench.quantization.quantizer import integer_range
+from bench.quantization.ranges import integer_range
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 CODES = st.lists(st.floats(-300, 300) | st.integers(-600, 600).map(lambda k: k / 2), min_size=1, max_size=40)

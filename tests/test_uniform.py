@@ -14,15 +14,15 @@ from torch import nn
 
 from bench.detectors.build import build_detector
 from bench.engine.inspect import empty_batch
-from bench.engine.quantize import trace_placement
+from bench.engine.place import trace_placement
 from bench.methods.protocol import build
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
 from bench.quantization.functional import uniform
 from bench.quantization.placement import Placement
-from bench.quantization.quantizer import integer_range
-from bench.spec.bits import Bits
-from bench.spec.load import load_suite
+from bench.quantization.ranges import integer_range
+from bench.schema.bits import Bits
+from bench.schema.load import load_suite
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 MINMAX = {"kind": "minmax"}

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from bench.cli import accept as accept_command
 from bench.errors import BenchError, UsageError
 from bench.records.store import Store
-from bench.spec.load import Located
+from bench.schema.load import Located
 from bench.verdict.baseline import accept, baseline_file, gather_committed, load
 from bench.verdict.check import judge
-from bench.verdict.compare import compare
 from bench.verdict.gather import gather
+from bench.verdict.moves import compare
 from bench.verdict.tolerances import Absolute, Exact, Peers, Ratio, Statistical, Tolerances
 
 

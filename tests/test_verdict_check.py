@@ -16,7 +16,7 @@ from bench.cli import accept, check
 from bench.errors import BenchError
 from bench.plan.jobs import plan
 from bench.records.store import Store
-from bench.spec.load import Located
+from bench.schema.load import Located
 from bench.verdict.baseline import baseline_file
 from bench.verdict.gather import JobResult, collect
 from bench.verdict.references import judge_references, published_table

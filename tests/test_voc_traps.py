@@ -9,10 +9,10 @@ from PIL import Image
 from bench.data.voc import VOC_CLASSES, read_voc
 from bench.detectors.compat import load_mmdet
 from bench.detectors.pipeline import data_list
-from bench.engine.schedule import in_steps
+from bench.engine.rate import in_steps
 from bench.evaluation.coco import score_coco
-from bench.spec.data import VocData
-from bench.spec.recipe import Recipe
+from bench.schema.data import VocData
+from bench.schema.recipe import Recipe
 
 BOXES = {
     "dog": ("11 21 110 90", 0),

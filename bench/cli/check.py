@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.cli.common import add_json, add_suites, located, print_json
 
 if TYPE_CHECKING:
-    from bench.spec.load import Located
-    from bench.spec.suite import Tier
+    from bench.schema.load import Located
+    from bench.schema.suite import Tier
     from bench.verdict.claims import ClaimVerdict
     from bench.verdict.verdicts import Verdict
 

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 from bench.errors import UsageError
-from bench.spec.load import Located, find, load_suite
-from bench.spec.suite import MOST_SEEDS, TIERS, Tier
+from bench.schema.load import Located, find, load_suite
+from bench.schema.suite import MOST_SEEDS, TIERS
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,8 @@ def located(args: argparse.Namespace) -> list[Located]:
         raise UsageError("`all` stands alone: it names every suite that has the tier")
     suites = [load_suite(name, args.root) for name in names]
     for suite in suites:
-        check_tier(suite, args.tier)
+        suite.tier(args.tier)
     return suites
-
-
-def check_tier(suite: Located, tier: Tier) -> None:
-    """UsageError where the suite has no such tier."""
-    if tier not in suite.suite.tiers:
-        raise UsageError(f"{suite.path}: there is no tier {tier!r}; the suite has {', '.join(suite.suite.tiers)}")
 
 
 def check_seeds(seeds: int | None) -> None:

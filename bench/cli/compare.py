@@ -8,7 +8,7 @@ from bench.cli.common import add_json, add_tier, print_json
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.spec.suite import Metric
+    from bench.schema.suite import Metric
     from bench.statistics.bootstrap import Comparison, Difference
 
 MOST_REPLICATES = 1_000_000
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
-    from bench.engine.compare import Task, compare_records, find_side
+    from bench.verdict.images import Task, compare_records, find_side
 
     for option in OF_FILES:
         if getattr(args, option) is not None:
@@ -66,9 +66,9 @@ def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Me
 
 
 def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
-    from bench.engine.compare import Task, compare_detections
     from bench.evaluation.files import read_detections, read_ground_truth
-    from bench.spec.suite import Metric
+    from bench.schema.suite import Metric
+    from bench.verdict.images import Task, compare_detections
 
     variant = args.metric or "coco"
     if variant == "coco":

@@ -8,7 +8,7 @@ from bench.cli.common import add_json, add_tier, print_json
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.cli.data_sets import DataSet
+    from bench.data.sets import DataSet
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,8 +31,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _list(args: argparse.Namespace) -> int:
     """0, or 2 where a suite file is wrong."""
-    from bench.cli.data_sets import data_sets
-    from bench.spec.load import load_all
+    from bench.data.sets import data_sets
+    from bench.schema.load import load_all
 
     suites, errors = load_all(args.root)
     found = data_sets(suites, args.root)
@@ -68,10 +68,10 @@ def _pin_table(pins: list[dict[str, Any]]) -> str:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from bench.cli.data_sets import choose
     from bench.cli.ticker import Ticker
+    from bench.data.sets import choose
     from bench.data.shapes.write import make
-    from bench.spec.data import ShapesBase
+    from bench.schema.data import ShapesBase
 
     entry = choose(args.name, args.tier, args.root)
     if not isinstance(entry.spec, ShapesBase):
@@ -89,9 +89,9 @@ def _verify(args: argparse.Namespace) -> int:
     """0, or 1 where a split or an image cannot be read, or a pinned file is altered."""
     if data_pins.is_pin(args.name, args.root):
         return data_pins.verify(args)
-    from bench.cli.data_sets import choose
-    from bench.cli.data_verify import verify
     from bench.cli.ticker import Ticker
+    from bench.data.sets import choose
+    from bench.data.verify import verify
 
     entry = choose(args.name, args.tier, args.root)
     with Ticker(entry.name) as ticker:

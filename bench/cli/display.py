@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bench.engine.runner import Display, Outcome
 from bench.plan.jobs import Job
+from bench.run.scheduler import Display, Outcome
 
 LINE_EVERY_S = 30.0
 

@@ -8,8 +8,8 @@ from bench.cli.common import add_json, add_tier, print_json
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.engine.compare import Side
     from bench.evaluation.harmony import Positives
+    from bench.verdict.images import Side
 
 MOST_IMAGES = 8
 
@@ -38,8 +38,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Print the numbers, draw what is asked for; 0. UsageError for records of different data, or unknown images."""
-    from bench.engine.compare import data_of, detections_of, find_side, refuse_different
     from bench.evaluation.harmony import positives
+    from bench.verdict.images import data_of, detections_of, find_side, refuse_different
 
     if not 0 <= args.score <= 1:
         raise UsageError(f"--score {args.score:g}: must lie in 0 to 1")

@@ -7,7 +7,7 @@ from bench.cli.common import add_json, print_json
 
 if TYPE_CHECKING:
     from bench.records.store import Store
-    from bench.spec.load import Located
+    from bench.schema.load import Located
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,7 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """0, or 2 where a suite file is wrong."""
     from bench.records.store import Store
-    from bench.spec.load import load_all
+    from bench.schema.load import load_all
 
     suites, errors = load_all(args.root)
     store = Store(args.root.resolve())
@@ -86,7 +86,7 @@ def _text(facts: dict[str, Any]) -> str:
 
 
 def _nothing(args: argparse.Namespace) -> str:
-    from bench.spec.load import SUITES
+    from bench.schema.load import SUITES
 
     return (
         f"There are no suites below {args.root / SUITES}. Go to the folder that holds suites/, name it by "

@@ -83,7 +83,7 @@ def _drop_output() -> None:
 
 
 def _describe(error: OSError) -> str:
-    from bench.spec.source import shown
+    from bench.schema.source import shown
 
     where = f"{shown(Path(os.fsdecode(error.filename)))}: " if isinstance(error.filename, str | bytes) else ""
     return f"{where}{error.strerror or error}"

@@ -9,9 +9,9 @@ from bench.cli.common import add_suites, check_seeds, located
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from bench.engine.runner import Outcome
     from bench.plan.jobs import Job
     from bench.records.store import Store
+    from bench.run.scheduler import Outcome
 
 FAILED, INCOMPLETE = 1, 3
 
@@ -44,10 +44,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """0 all done, 1 some failed, 3 some blocked by absent data."""
     from bench.cli.display import display
-    from bench.engine.runner import run_jobs, unique
     from bench.plan.jobs import plan
     from bench.records.environment import jobs_at_once
     from bench.records.store import Store
+    from bench.run.scheduler import run_jobs, unique
 
     check_seeds(args.seeds)
     if args.jobs is not None and args.jobs < 1:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _dry_run(jobs: "list[Job]", store: "Store") -> int:
-    from bench.engine.runner import record_of
+    from bench.run.scheduler import record_of
 
     for job in jobs:
         state = "blocked" if job.blocked else "done" if record_of(job, store) else "missing"
@@ -91,7 +91,7 @@ def _dry_run(jobs: "list[Job]", store: "Store") -> int:
 
 def _write_manifest(path: Path, outcomes: "list[Outcome]") -> None:
     from bench.records.files import write_json
-    from bench.spec.source import shown
+    from bench.schema.source import shown
 
     jobs = [
         {

@@ -3,14 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_tier, check_tier, print_json
+from bench.cli.common import add_json, add_tier, print_json
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.plan.jobs import Job
     from bench.quantization.apply import Quantizers
     from bench.quantization.placement import Placement
-    from bench.spec.load import Located
+    from bench.schema.load import Located
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the specification, or with `--quantizers` the placements; 0."""
     from bench.cli.words import yaml_lines
     from bench.plan.jobs import plan
-    from bench.spec.load import load_suite
+    from bench.schema.load import load_suite
 
     located = load_suite(args.suite, args.root)
-    check_tier(located, args.tier)
+    located.tier(args.tier)
     jobs = plan(located, args.tier)
     if args.cost:
         facts = _costs(jobs, args)
@@ -97,7 +97,7 @@ def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
 
 def _published(located: "Located") -> dict[str, dict[str, Any]]:
     """By their id the published rows that the suite may refer to."""
-    from bench.spec.publications import load_published
+    from bench.schema.publications import load_published
 
     use = located.suite.published
     file = load_published(use.file, located.root) if use else None

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_tier, check_tier, print_json
+from bench.cli.common import add_json, add_tier, print_json
 
 if TYPE_CHECKING:
-    from bench.engine.submit import Kept
+    from bench.external.submit import Kept
 
 HEADLINES = ("AP", "AP50", "AP75", "mAP")
 
@@ -38,11 +38,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """0; UsageError for detections that do not fit the suite, BenchError for absent data."""
-    from bench.engine.submit import Submission, submit
-    from bench.spec.load import load_suite
+    from bench.external.submit import Submission, submit
+    from bench.schema.load import load_suite
 
     suite = load_suite(args.suite, args.root)
-    check_tier(suite, args.tier)
+    suite.tier(args.tier)
     asked = Submission(args.row, args.seed, args.dt, args.note, args.given)
     kept = submit(suite, args.tier, asked, args.replace)
     warnings = list(_warnings(kept, args.dt))

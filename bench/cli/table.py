@@ -10,8 +10,8 @@ from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.report.table import Table
-    from bench.spec.load import Located
-    from bench.spec.suite import Tier
+    from bench.schema.load import Located
+    from bench.schema.suite import Tier
 
 FORMATS = ("github", "latex", "csv", "json")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.data.paths import expand
-from bench.spec.data import CocoData, DataSpec, VocData
+from bench.schema.data import CocoData, DataSpec, VocData
 
 
 def absent_data(spec: DataSpec, root: Path) -> tuple[str, ...]:

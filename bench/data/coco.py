@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset, Problem
 from bench.data.images import probe
 from bench.data.paths import Listing, expand
 from bench.errors import BenchError, UsageError
-from bench.spec.data import CocoData, CocoSplit, Split
+from bench.schema.data import CocoData, CocoSplit, Split
 
 PROBE_LIMIT = 5000
 """Up to this number of images (that of val2017) each header is probed, about a second in all. Of more, such

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.data.paths import Listing, expand, read_split, stays_inside
 from bench.errors import BenchError
-from bench.spec.data import CocoData, CocoSplit, DataSpec, VocData
+from bench.schema.data import CocoData, CocoSplit, DataSpec, VocData
 
 _XML_FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
 _JSON_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')

@@ -7,7 +7,7 @@ from bench.data.dataset import Dataset
 from bench.data.paths import expand
 from bench.data.voc import read_voc
 from bench.errors import UsageError
-from bench.spec.data import CocoData, CocoSplit, DataSpec, ShapesCoco, ShapesVoc, Split, VocData, VocRules
+from bench.schema.data import CocoData, CocoSplit, DataSpec, ShapesCoco, ShapesVoc, Split, VocData, VocRules
 
 
 def load(spec: DataSpec, split: Split, root: Path, cache: Path, *, verify: bool = False) -> Dataset:

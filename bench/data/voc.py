@@ -14,7 +14,7 @@ from bench.data.images import probe
 from bench.data.paths import Listed, Listing, read_split
 from bench.data.voc_xml import Box, VocFile, VocObject, parse_voc, to_coco_box
 from bench.errors import BenchError, UsageError
-from bench.spec.data import Split, VocData, VocRules
+from bench.schema.data import Split, VocData, VocRules
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

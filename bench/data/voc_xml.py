@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
 from bench.data.dataset import Problem
-from bench.spec.data import VocRules
+from bench.schema.data import VocRules
 
 Box = tuple[float, float, float, float]
 

@@ -14,9 +14,9 @@ from bench.detectors.families.faster_rcnn import faster_rcnn
 from bench.detectors.families.ssdlite import ssdlite
 from bench.detectors.families.yolox import yolox
 from bench.errors import BenchError
-from bench.spec.catalog import CATALOG, Family
-from bench.spec.check_detectors import misfits, untrainable
-from bench.spec.detector import DetectorScale
+from bench.schema.catalog import CATALOG, Family
+from bench.schema.check_detectors import misfits, untrainable
+from bench.schema.detector import DetectorScale
 
 FAMILIES: dict[Family, Callable[[Any, DetectorScale, int], None]] = {
     "retinanet": retinanet,

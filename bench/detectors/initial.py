@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
+from bench.data.weights import absent_checkpoint, checkpoint_path, expected_hash
 from bench.detectors.checkpoint import sha256
 from bench.detectors.onnx_yolox import load_onnx
-from bench.detectors.zoo import absent_checkpoint, checkpoint_path, expected_hash
 from bench.errors import BenchError
-from bench.spec.detector import Init
+from bench.schema.detector import Init
 
 State = Mapping[str, Tensor]
 SHOWN = 3

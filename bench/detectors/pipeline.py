@@ -11,8 +11,8 @@ from bench.data.dataset import Dataset
 from bench.data.images import load_bgr
 from bench.detectors.compat import load_mmdet
 from bench.errors import BenchError
-from bench.spec.detector import Input
-from bench.spec.recipe import Augment
+from bench.schema.detector import Input
+from bench.schema.recipe import Augment
 
 KEPT_BYTES = 512 * 2**20
 """Decoded images that a loader may keep."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.data.dataset import Dataset
 from bench.detectors.pipeline import test_loader
-from bench.spec.detector import Input
+from bench.schema.detector import Input
 
 
 @torch.inference_mode()

@@ -23,8 +23,8 @@ from bench.detectors.initial import initialise
 from bench.detectors.pipeline import Draw, train_loader
 from bench.detectors.predict import predict
 from bench.engine.order import Order
-from bench.engine.quantize import Placed, quantize
-from bench.engine.schedule import in_steps
+from bench.engine.place import Placed, quantize
+from bench.engine.rate import in_steps
 from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import Trained, train
@@ -40,10 +40,10 @@ from bench.records.files import write_json
 from bench.records.provenance import commit, source_hash
 from bench.records.record import Cost, DataFacts, Phase, Provenance, Record, SavedPredictions, Training
 from bench.records.store import JobFolder, Store
-from bench.spec.data import DataSpec, Split
-from bench.spec.detector import DetectorScale
-from bench.spec.recipe import Recipe
-from bench.spec.suite import Metric
+from bench.schema.data import DataSpec, Split
+from bench.schema.detector import DetectorScale
+from bench.schema.recipe import Recipe
+from bench.schema.suite import Metric
 
 Report = Callable[[str, int, int, float | None], None]
 """Called with the phase, the steps done, the steps in all, and the last loss where there is one."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.engine.inspect import build, empty_batch
-from bench.engine.quantize import passes, trace_placement
+from bench.engine.place import passes, trace_placement
 from bench.plan.jobs import Job
 from bench.quantization.attention import explicit_attention
 from bench.quantization.placement import Placement
-from bench.spec.bits import Bits
-from bench.spec.placement import Policy
+from bench.schema.bits import Bits
+from bench.schema.placement import Policy
 
 FP_BITS = 32
 

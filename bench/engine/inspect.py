@@ -10,17 +10,17 @@ from torch import nn
 
 from bench.data.load import load
 from bench.detectors.build import build_detector
-from bench.engine.quantize import trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.protocol import build as build_methods
 from bench.methods.protocol import having
 from bench.plan.jobs import Job
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
-from bench.spec.bits import Bits
-from bench.spec.data import DataSpec
-from bench.spec.detector import DetectorScale
-from bench.spec.placement import Policy
+from bench.schema.bits import Bits
+from bench.schema.data import DataSpec
+from bench.schema.detector import DetectorScale
+from bench.schema.placement import Policy
 
 CLASSES = {"shapes-voc": 20, "shapes-coco": 80, "voc": 20, "coco": 80}
 """Where the data are absent and name none."""

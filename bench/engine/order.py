@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bench.spec.base import Spec
-from bench.spec.placement import Pins
+from bench.schema.base import Spec
+from bench.schema.placement import Pins
 
 
 class Start(Spec):

@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 
 from bench.detectors.positives import Reshape, reshaped
 from bench.engine.evaluations import Evaluations, Score
+from bench.engine.rate import Lengths, factor
 from bench.engine.resume import Snapshots
-from bench.engine.schedule import Lengths, factor
 from bench.engine.world import mean, world
 from bench.errors import BenchError
 from bench.records.record import Evaluated
-from bench.spec.recipe import Recipe
+from bench.schema.recipe import Recipe
 
 
 class Trained(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 from bench.evaluation.coco import score_coco
 from bench.evaluation.scores import Scores
 from bench.evaluation.voc import score_voc
-from bench.spec.suite import Metric
+from bench.schema.suite import Metric
 
 
 def score(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], metric: Metric) -> Scores:

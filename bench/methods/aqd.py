@@ -14,7 +14,7 @@ from torch import Tensor, distributed, nn
 
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
-from bench.spec.methods import AqdOptions, MultiLevelOptions
+from bench.schema.methods import AqdOptions, MultiLevelOptions
 
 
 class LevelNorm(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.detectors.positives import Positives
 from bench.methods.hqod import harmonious_iou_loss
-from bench.spec.methods import HardetOptions
+from bench.schema.methods import HardetOptions
 
 
 class HarDet:

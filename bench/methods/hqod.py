@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.detectors.positives import Positives
-from bench.spec.methods import HqodOptions
+from bench.schema.methods import HqodOptions
 
 EPSILON = torch.finfo(torch.float64).eps
 """The code's: keeps the gradients of p^u and u^p finite where a base is 0."""

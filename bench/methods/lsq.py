@@ -10,12 +10,14 @@ from typing import Any
 
 from torch import nn
 
-from bench.quantization.apply import Quantizers, calibrate
+from bench.calibration.calibrate import calibrate
+from bench.calibration.observers import make_observer
+from bench.quantization.apply import Quantizers
 from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.mqbench import lsq_quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
-from bench.spec.methods import LsqOptions
+from bench.schema.methods import LsqOptions
 
 
 class LSQ:
@@ -31,23 +33,16 @@ class LSQ:
         o = self.options
         if o.backend == "mqbench":
             return lsq_quantizers(placement, o)
-        weights = {
-            s.name: LsqQuantizer(
-                s.bits,
-                s.signed,
-                o.weights,
-                o.range_test,
-                o.grad_scale,
-                batched=False,
-                shape=step_shape(s.shape, o.granularity),
-            )
-            for s in placement.weights
-        }
-        activations = {
-            site.name: LsqQuantizer(site.bits, site.signed, o.activations, o.range_test, o.grad_scale, batched=True)
-            for site in placement.activations
-        }
-        return {**weights, **activations}
+        rule = (o.range_test, o.grad_scale)
+        quantizers: Quantizers = {}
+        for weight in placement.weights:
+            shape = step_shape(weight.shape, o.granularity)
+            observer = make_observer(o.weights, weight.bits, weight.signed, shape)
+            quantizers[weight.name] = LsqQuantizer(weight.bits, weight.signed, observer, *rule, False, shape)
+        for site in placement.activations:
+            observer = make_observer(o.activations, site.bits, site.signed)
+            quantizers[site.name] = LsqQuantizer(site.bits, site.signed, observer, *rule, True)
+        return quantizers
 
     def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
         """Step sizes from the declared observers."""

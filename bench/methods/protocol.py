@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.detectors.positives import Positives
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
-from bench.spec.methods import facts
+from bench.schema.methods import facts
 
 
 class Method(Protocol):
@@ -44,7 +44,7 @@ class Method(Protocol):
         """The classification and the box loss of each positive sample, [P] both, in place of its `cls` and `reg`.
 
         Both are summed over the samples and divided by the head's own normalisers. Methods of a row reshape one after
-        the other, each what the one before it left. Only detectors of `bench.spec.catalog.RESHAPED` have the hook.
+        the other, each what the one before it left. Only detectors of `bench.schema.catalog.RESHAPED` have the hook.
         """
         raise NotImplementedError
 

@@ -12,12 +12,14 @@ from typing import Any
 
 from torch import nn
 
-from bench.quantization.apply import Quantizers, calibrate
+from bench.calibration.calibrate import calibrate
+from bench.calibration.observers import make_observer
+from bench.quantization.apply import Quantizers
 from bench.quantization.mqbench import tqt_quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
 from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
-from bench.spec.methods import TqtFixedOptions, TqtOptions
+from bench.schema.methods import TqtFixedOptions, TqtOptions
 
 
 class TQT:
@@ -31,12 +33,15 @@ class TQT:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A TQT quantizer for each weight and each distinct input tensor."""
         o = self.options
-        weights = {
-            s.name: TqtQuantizer(s.bits, s.signed, o.weights, step_shape(s.shape, o.granularity))
-            for s in placement.weights
-        }
-        activations = {s.name: TqtQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
-        return {**weights, **activations}
+        quantizers: Quantizers = {}
+        for weight in placement.weights:
+            shape = step_shape(weight.shape, o.granularity)
+            observer = make_observer(o.weights, weight.bits, weight.signed, shape)
+            quantizers[weight.name] = TqtQuantizer(weight.bits, weight.signed, observer, shape)
+        for site in placement.activations:
+            observer = make_observer(o.activations, site.bits, site.signed)
+            quantizers[site.name] = TqtQuantizer(site.bits, site.signed, observer)
+        return quantizers
 
     def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
         """Thresholds from the declared observers."""
@@ -56,14 +61,14 @@ class TqtFixed:
         o = self.options
         if o.backend == "mqbench":
             return tqt_quantizers(placement, o)
-        weights = {s.name: TqtFixedQuantizer(s.bits, s.signed, o.weights, "weight") for s in placement.weights}
-        activations = {
-            s.name: TqtFixedQuantizer(
-                s.bits, s.signed, o.image if s.producer == "input" else o.activations, "activation"
-            )
-            for s in placement.activations
-        }
-        return {**weights, **activations}
+        quantizers: Quantizers = {}
+        for weight in placement.weights:
+            observer = make_observer(o.weights, weight.bits, weight.signed)
+            quantizers[weight.name] = TqtFixedQuantizer(weight.bits, weight.signed, observer, "weight")
+        for site in placement.activations:
+            observer = make_observer(o.image if site.producer == "input" else o.activations, site.bits, site.signed)
+            quantizers[site.name] = TqtFixedQuantizer(site.bits, site.signed, observer, "activation")
+        return quantizers
 
     def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
         """Step sizes from the declared observers."""

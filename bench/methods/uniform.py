@@ -10,11 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from bench.quantization.apply import Quantizers, calibrate
+from bench.calibration.calibrate import calibrate
+from bench.calibration.observers import make_observer
+from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
 from bench.quantization.uniform import UniformQuantizer
-from bench.spec.methods import UniformOptions
+from bench.schema.methods import UniformOptions
 
 
 class Uniform:
@@ -28,12 +30,15 @@ class Uniform:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed step for each weight and each distinct input tensor."""
         o = self.options
-        weights = {
-            s.name: UniformQuantizer(s.bits, s.signed, o.weights, step_shape(s.shape, o.granularity))
-            for s in placement.weights
-        }
-        activations = {s.name: UniformQuantizer(s.bits, s.signed, o.activations) for s in placement.activations}
-        return {**weights, **activations}
+        quantizers: Quantizers = {}
+        for weight in placement.weights:
+            shape = step_shape(weight.shape, o.granularity)
+            observer = make_observer(o.weights, weight.bits, weight.signed, shape)
+            quantizers[weight.name] = UniformQuantizer(weight.bits, weight.signed, observer, shape)
+        for site in placement.activations:
+            observer = make_observer(o.activations, site.bits, site.signed)
+            quantizers[site.name] = UniformQuantizer(site.bits, site.signed, observer)
+        return quantizers
 
     def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
         """Step sizes from the declared observers."""

@@ -4,21 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import bench.data
-import bench.detectors
-import bench.engine
-import bench.evaluation
-import bench.quantization
+from bench import versions
 from bench.data.absent import absent_data
 from bench.data.fingerprint import fingerprint
-from bench.detectors.zoo import absent_checkpoint
+from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
-from bench.spec.base import Spec
-from bench.spec.catalog import CATALOG
-from bench.spec.load import Located
-from bench.spec.methods import facts
-from bench.spec.suite import MOST_SEEDS, Row, Tier, TierSpec
+from bench.schema.base import Spec
+from bench.schema.catalog import CATALOG
+from bench.schema.load import Located
+from bench.schema.methods import facts
+from bench.schema.suite import MOST_SEEDS, Row, Tier, TierSpec
 
 
 @dataclass(frozen=True)
@@ -140,14 +136,14 @@ class _Builder:
         methods = [
             {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in spec.methods(row)
         ]
-        versions = {
-            "data": bench.data.VERSION,
-            "detectors": bench.detectors.VERSION,
-            "engine": bench.engine.VERSION,
-            "evaluation": bench.evaluation.VERSION,
+        rooms = {
+            "data": versions.DATA,
+            "detectors": versions.DETECTORS,
+            "engine": versions.ENGINE,
+            "evaluation": versions.EVALUATION,
         }
         if quantized:
-            versions["quantization"] = bench.quantization.VERSION
+            rooms["quantization"] = versions.QUANTIZATION
         entry = CATALOG[row.detector]
         return {
             "data": {**(_dump(spec.data, {"path"}) or {}), "pin": self.pin},
@@ -170,7 +166,7 @@ class _Builder:
                 "data": derive_seed("data", self.pin, repetition),
                 "init": derive_seed("init", row.detector, repetition),
             },
-            "versions": versions,
+            "versions": rooms,
         }
 
 

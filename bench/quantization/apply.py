@@ -1,9 +1,8 @@
-"""Put quantizers into a model by replacing its layers, and initialise them."""
+"""Put quantizers into a model by replacing its layers, which stand in its child STATE."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 from bench.quantization.conv import QuantConv2d
@@ -62,22 +61,3 @@ class _PassStart:
     def __call__(self, model: nn.Module, _: Any) -> None:
         for layer in self.layers:
             layer.start_pass()
-
-
-@torch.no_grad()
-def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
-    """Initialise every step size: weights from themselves, activations from FP passes in eval mode."""
-    training = model.training
-    model.eval()
-    for layer in quantized_layers(model).values():
-        layer.held.weight.observer.observe(layer.weight)
-        layer.held.weight.mode = "off"
-        for quantizer in layer.held.inputs:
-            quantizer.mode = "observe"
-    for forward in forwards:
-        forward()
-    for module in model.modules():
-        if isinstance(module, Quantizer):
-            module.initialise()
-            module.mode = "quantize"
-    model.train(training)

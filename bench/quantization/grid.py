@@ -1,4 +1,5 @@
-"""A fake quantization but for its tensors: its two passes, on the kernels that serve a tensor or as the equations."""
+"""The parameters of a fake quantization (kind, range, gradient scale); `forward` and `backward` pick the kernels or
+the reference equations."""
 
 import math
 from typing import Literal, NamedTuple
@@ -9,14 +10,14 @@ from torch import Tensor
 from bench.quantization import reference
 from bench.quantization.kernels import Kernels, Rule
 
-Scheme = Literal["lsq-paper", "lsq-mqbench", "tqt", "uniform"]
-RULES: dict[Scheme, Rule] = {"lsq-paper": "paper", "lsq-mqbench": "mqbench", "tqt": "rounded", "uniform": "rounded"}
+Kind = Literal["lsq-paper", "lsq-mqbench", "tqt", "uniform"]
+RULES: dict[Kind, Rule] = {"lsq-paper": "paper", "lsq-mqbench": "mqbench", "tqt": "rounded", "uniform": "rounded"}
 
 
 class Grid(NamedTuple):
     """Where a tensor is put, and how its gradients pass. The parameter is the step s; TQT's is log2 t."""
 
-    scheme: Scheme
+    kind: Kind
     qmin: int
     qmax: int
     grad_scale: float = 1.0
@@ -26,8 +27,8 @@ class Grid(NamedTuple):
         """The values on the grid, of x's shape."""
         step = self.step(parameter)
         if kernels is not None:
-            return kernels.forward(x, step, self.qmin, self.qmax, RULES[self.scheme])
-        if self.scheme == "lsq-paper" or self.scheme == "lsq-mqbench":
+            return kernels.forward(x, step, self.qmin, self.qmax, RULES[self.kind])
+        if self.kind == "lsq-paper" or self.kind == "lsq-mqbench":
             return reference.lsq_forward(x, step, self.qmin, self.qmax, self._variant())
         return reference.uniform_forward(x, step, self.qmin, self.qmax)
 
@@ -41,15 +42,15 @@ class Grid(NamedTuple):
         if kernels is not None:
             step = self.step(parameter)
             grad_x, total = kernels.backward(
-                x, step, grad, self.qmin, self.qmax, RULES[self.scheme], self.grad_scale, owned
+                x, step, grad, self.qmin, self.qmax, RULES[self.kind], self.grad_scale, owned
             )
-            if self.scheme == "tqt":
+            if self.kind == "tqt":
                 # d s / d log2 t = s ln 2, with the ceil passed straight through.
                 total = total * step * math.log(2)
-            return grad_x, None if self.scheme == "uniform" else total
-        if self.scheme == "tqt":
+            return grad_x, None if self.kind == "uniform" else total
+        if self.kind == "tqt":
             return reference.tqt_backward(x, parameter, grad, self.qmin, self.qmax)
-        if self.scheme == "uniform":
+        if self.kind == "uniform":
             return reference.uniform_backward(x, parameter, grad, self.qmin, self.qmax), None
         return reference.lsq_backward(x, parameter, grad, self.qmin, self.qmax, self.grad_scale, self._variant())
 
@@ -60,13 +61,13 @@ class Grid(NamedTuple):
         """
         step = self.step(parameter)
         # The pass that keeps a gradient inside the range and sets it to 0 outside does so with x itself.
-        inside, _ = kernels.backward(x, step, x, self.qmin, self.qmax, RULES[self.scheme], 1.0, False)
-        factor = torch.full_like(step, math.log(2)) if self.scheme == "tqt" else self.grad_scale / step
+        inside, _ = kernels.backward(x, step, x, self.qmin, self.qmax, RULES[self.kind], 1.0, False)
+        factor = torch.full_like(step, math.log(2)) if self.kind == "tqt" else self.grad_scale / step
         return torch.sub(q, inside, out=inside), factor
 
     def step(self, parameter: Tensor) -> Tensor:
         """The step s."""
-        return reference.tqt_step(parameter, self.qmax) if self.scheme == "tqt" else parameter
+        return reference.tqt_step(parameter, self.qmax) if self.kind == "tqt" else parameter
 
     def _variant(self) -> reference.RangeTest:
-        return "paper" if self.scheme == "lsq-paper" else "mqbench"
+        return "paper" if self.kind == "lsq-paper" else "mqbench"

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from bench.quantization.grid import Grid, Scheme
-from bench.quantization.quantizer import Quantizer
+from bench.quantization.grid import Grid, Kind
+from bench.quantization.quantizer import Observing, Quantizer
 from bench.quantization.reference import RangeTest
-from bench.spec.methods import Observer
 
 SMALLEST = torch.finfo(torch.float32).eps
 """Of a step."""
@@ -19,7 +18,7 @@ class LsqQuantizer(Quantizer):
         self,
         bits: int,
         signed: bool,
-        observer: Observer,
+        observer: Observing,
         range_test: RangeTest,
         grad_scale: str,
         batched: bool,
@@ -27,7 +26,7 @@ class LsqQuantizer(Quantizer):
     ) -> None:
         super().__init__(bits, signed, observer, shape)
         self.step = nn.Parameter(torch.ones(shape))
-        self.rule: Scheme = "lsq-paper" if range_test == "paper" else "lsq-mqbench"
+        self.rule: Kind = "lsq-paper" if range_test == "paper" else "lsq-mqbench"
         self.grad_scale = grad_scale
         self.batched = batched
         """Whether the first dimension is the batch (activations)."""
@@ -43,7 +42,7 @@ class LsqQuantizer(Quantizer):
     @torch.no_grad()
     def initialise(self) -> None:
         """The observer's step."""
-        self.step.copy_(self.observer.step())
+        self.step.copy_(self.observed.step())
 
     def _gradient_scale(self, x: Tensor) -> float:
         if self.grad_scale == "none":

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from bench.quantization.mqbench_import import load_mqbench
-from bench.quantization.observers import step_of_range
 from bench.quantization.placement import Placement
-from bench.quantization.quantizer import Quantizer, integer_range
-from bench.spec.methods import LsqOptions, Observer, TqtFixedOptions
+from bench.quantization.quantizer import Quantizer
+from bench.quantization.ranges import integer_range, step_of_range
+from bench.schema.methods import LsqOptions, Observer, TqtFixedOptions
 
 Role = Literal["param", "tensor", "input"]
 """MQBench's words for a weight, an activation and the model's input."""
@@ -32,10 +32,9 @@ OBSERVERS = {
 class MqbenchQuantizer(Quantizer):
     """A fake quantizer of MQBench, which holds its observer and its step size itself."""
 
-    def __init__(self, fake: Any, bits: int, signed: bool, observer: Observer) -> None:
-        super().__init__(bits, signed, observer)
+    def __init__(self, fake: Any, bits: int, signed: bool) -> None:
+        super().__init__(bits, signed, _Calibration(fake))
         self.fake = fake
-        self.observer = _Calibration(fake)  # type: ignore[assignment]
 
     def quantize(self, x: Tensor) -> Tensor:
         """Tensor of x's shape."""
@@ -51,8 +50,8 @@ class MqbenchQuantizer(Quantizer):
 class MqbenchLsq(MqbenchQuantizer):
     """LearnableFakeQuantize; its scale is called `step`, as recipes know the native one."""
 
-    def __init__(self, fake: Any, bits: int, signed: bool, observer: Observer) -> None:
-        super().__init__(fake, bits, signed, observer)
+    def __init__(self, fake: Any, bits: int, signed: bool) -> None:
+        super().__init__(fake, bits, signed)
         self.step = fake.scale
         # One registered name: an optimizer must not see the parameter twice.
         del fake.scale
@@ -78,6 +77,16 @@ class _Calibration:
         self.fake.disable_fake_quant()
         self.fake(x)
 
+    def step(self) -> Tensor:
+        """The step size that MQBench keeps itself."""
+        step: Tensor = self.fake.scale
+        return step
+
+    def threshold(self) -> Tensor:
+        """The end of the range that it covers."""
+        codes: int = self.fake.quant_max + 1
+        return self.step() * codes
+
 
 def lsq_quantizers(placement: Placement, options: LsqOptions) -> dict[str, Quantizer]:
     """A LearnableFakeQuantize for each site."""
@@ -85,7 +94,7 @@ def lsq_quantizers(placement: Placement, options: LsqOptions) -> dict[str, Quant
 
     def make(site: Any, observer: Observer) -> Quantizer:
         fake = kind(use_grad_scaling=options.grad_scale == "batch", **_declared(site, observer))
-        return MqbenchLsq(fake, site.bits, site.signed, observer)
+        return MqbenchLsq(fake, site.bits, site.signed)
 
     weights = {site.name: make(site, options.weights) for site in placement.weights}
     return {**weights, **{site.name: make(site, options.activations) for site in placement.activations}}
@@ -98,7 +107,7 @@ def tqt_quantizers(placement: Placement, options: TqtFixedOptions) -> dict[str, 
     def make(site: Any, observer: Observer, role: Role) -> Quantizer:
         fake = kind(**_declared(site, observer))
         fake.set_quant_type(role)
-        return MqbenchTqt(fake, site.bits, site.signed, observer)
+        return MqbenchTqt(fake, site.bits, site.signed)
 
     quantizers = {site.name: make(site, options.weights, "param") for site in placement.weights}
     for site in placement.activations:

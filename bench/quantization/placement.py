@@ -8,8 +8,8 @@ from torch import nn
 from bench.errors import BenchError
 from bench.quantization.attention import Projection
 from bench.quantization.trace import Read
-from bench.spec.bits import Bits
-from bench.spec.placement import Pins, Policy
+from bench.schema.bits import Bits
+from bench.schema.placement import Pins, Policy
 
 
 class WeightSite(NamedTuple):

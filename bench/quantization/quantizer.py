@@ -1,18 +1,28 @@
 """What all quantizers share: integer range, observer, and the calibration mode."""
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
 from bench.quantization.functional import fake_quantize
 from bench.quantization.grid import Grid
-from bench.quantization.observers import ChannelObserver, StepObserver
-from bench.spec.methods import Granularity, Observer
+from bench.quantization.ranges import integer_range
+from bench.schema.methods import Granularity
 
 
-def integer_range(bits: int, signed: bool) -> tuple[int, int]:
-    """Smallest and largest code: [-2^(b-1), 2^(b-1) - 1] or [0, 2^b - 1]."""
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+class Observing(Protocol):
+    """What a quantizer asks of its observer (`bench.calibration.observers`)."""
+
+    def observe(self, x: Tensor) -> None:
+        """Take one tensor into account."""
+
+    def step(self) -> Tensor:
+        """The step size that it proposes."""
+        ...
+
+    def threshold(self) -> Tensor:
+        """The end of the range that it proposes."""
+        ...
 
 
 def step_shape(weight: tuple[int, ...], granularity: Granularity | None) -> tuple[int, ...]:
@@ -23,23 +33,22 @@ def step_shape(weight: tuple[int, ...], granularity: Granularity | None) -> tupl
 class Quantizer(nn.Module):
     """Base of all quantizers. `mode`: `observe` feeds the observer and returns x, `off` returns x.
 
-    What holds the step size is the subclass's own: a parameter where it is trained, else a buffer, of `shape`: () for
-    a whole tensor, [out, 1, ...] for a weight's output channels.
+    A quantizer that needs no data has no observer. What holds the step size is the subclass's own: a parameter where it
+    is trained, else a buffer, of `shape`: () for a whole tensor, [out, 1, ...] for a weight's output channels.
     """
 
     scheme = "uniform, symmetric"
 
-    def __init__(self, bits: int, signed: bool, observer: Observer, shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, bits: int, signed: bool, observer: Observing | None = None, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.bits, self.signed, self.shape = bits, signed, shape
         self.qmin, self.qmax = integer_range(bits, signed)
-        declared = (observer, self.qmin, self.qmax, signed)
-        self.observer = ChannelObserver(*declared, shape) if shape else StepObserver(*declared)
+        self.observer = observer
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
 
     def forward(self, x: Tensor) -> Tensor:
         """Tensor of x's shape."""
-        if self.mode == "observe":
+        if self.mode == "observe" and self.observer is not None:
             self.observer.observe(x)
         return self.quantize(x) if self.mode == "quantize" else x
 
@@ -56,6 +65,13 @@ class Quantizer(nn.Module):
         """Whether a call does nothing but put its tensor on `grid`, so that it can be repeated in a backward pass."""
         plain = type(self).forward is Quantizer.forward and type(self).quantize is Quantizer.quantize
         return plain and self.mode == "quantize" and not (self._forward_hooks or self._forward_pre_hooks)
+
+    @property
+    def observed(self) -> Observing:
+        """The observer; RuntimeError where there is none."""
+        if self.observer is None:
+            raise RuntimeError(f"{type(self).__name__} has no observer")
+        return self.observer
 
     def initialise(self) -> None:
         """Set what holds the step size from what was observed."""

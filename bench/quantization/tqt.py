@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from bench.quantization.functional import Rounding, tqt_fixed, tqt_step
 from bench.quantization.grid import Grid
-from bench.quantization.quantizer import Quantizer
-from bench.spec.methods import Observer
+from bench.quantization.quantizer import Observing, Quantizer
 
 
 class TqtQuantizer(Quantizer):
@@ -14,7 +13,7 @@ class TqtQuantizer(Quantizer):
 
     scheme = "uniform, symmetric, power of two"
 
-    def __init__(self, bits: int, signed: bool, observer: Observer, shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, bits: int, signed: bool, observer: Observing, shape: tuple[int, ...] = ()) -> None:
         super().__init__(bits, signed, observer, shape)
         self.log2_threshold = nn.Parameter(torch.zeros(shape))
 
@@ -30,7 +29,7 @@ class TqtQuantizer(Quantizer):
     @torch.no_grad()
     def initialise(self) -> None:
         """The threshold is the end of the observed range."""
-        self.log2_threshold.copy_(torch.log2(self.observer.threshold()))
+        self.log2_threshold.copy_(torch.log2(self.observed.threshold()))
 
 
 class TqtFixedQuantizer(Quantizer):
@@ -39,7 +38,7 @@ class TqtFixedQuantizer(Quantizer):
     scheme = "uniform, symmetric, power of two"
     step: Tensor
 
-    def __init__(self, bits: int, signed: bool, observer: Observer, rounding: Rounding) -> None:
+    def __init__(self, bits: int, signed: bool, observer: Observing, rounding: Rounding) -> None:
         super().__init__(bits, signed, observer)
         self.rounding = rounding
         self.register_buffer("step", torch.ones(()))
@@ -51,4 +50,4 @@ class TqtFixedQuantizer(Quantizer):
     @torch.no_grad()
     def initialise(self) -> None:
         """The observer's step."""
-        self.step.copy_(self.observer.step())
+        self.step.copy_(self.observed.step())

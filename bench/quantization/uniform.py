@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.quantization.grid import Grid
-from bench.quantization.quantizer import Quantizer
-from bench.spec.methods import Observer
+from bench.quantization.quantizer import Observing, Quantizer
 
 
 class UniformQuantizer(Quantizer):
@@ -13,7 +12,7 @@ class UniformQuantizer(Quantizer):
 
     step: Tensor
 
-    def __init__(self, bits: int, signed: bool, observer: Observer, shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, bits: int, signed: bool, observer: Observing, shape: tuple[int, ...] = ()) -> None:
         super().__init__(bits, signed, observer, shape)
         self.register_buffer("step", torch.ones(shape))
 
@@ -24,4 +23,4 @@ class UniformQuantizer(Quantizer):
     @torch.no_grad()
     def initialise(self) -> None:
         """The observer's step."""
-        self.step.copy_(self.observer.step())
+        self.step.copy_(self.observed.step())

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bench.spec.base import Spec
-from bench.spec.placement import Pins
+from bench.schema.base import Spec
+from bench.schema.placement import Pins
 
 
 class SavedPredictions(Spec):

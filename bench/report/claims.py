@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bench.report.wording import data_name
-from bench.spec.suite import Tier, TierSpec
+from bench.schema.suite import Tier, TierSpec
 from bench.verdict.claims import ClaimVerdict
 
 HEADINGS = ("claim", "verdict", "gain", "lower bound", "upper bound", "pairs", "detectable", "paper gain", "size")

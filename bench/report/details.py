@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from bench.external.gather import ExternalResult
 from bench.records.record import Record
 from bench.report.notes import caution
 from bench.report.wording import data_name, lack, runs_state
-from bench.spec.published import PublishedTable
+from bench.schema.published import PublishedTable
 from bench.verdict.claims import ClaimVerdict
-from bench.verdict.external import ExternalResult
 from bench.verdict.faults import sound_external, sound_runs, taint, undefined
 from bench.verdict.gather import JobResult, Results, RowResult
 from bench.verdict.references import published_row

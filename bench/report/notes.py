@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bench.records.record import Record
 from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped, metric_name
-from bench.spec.published import PublishedTable
+from bench.schema.published import PublishedTable
 from bench.verdict.faults import fault, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results
 from bench.verdict.references import published_row

@@ -11,8 +11,8 @@ from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
 from bench.report.notes import caution, notes
 from bench.report.wording import EXTERNAL, data_name, percent, printed, runs_state
-from bench.spec.published import PublishedTable, Quantity
-from bench.spec.suite import Row
+from bench.schema.published import PublishedTable, Quantity
+from bench.schema.suite import Row
 from bench.statistics.intervals import seed_interval
 from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from bench.spec.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
-from bench.spec.published import PublishedRow, Quantity
-from bench.spec.suite import Metric
+from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
+from bench.schema.published import PublishedRow, Quantity
+from bench.schema.suite import Metric
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, RowResult
 

@@ -12,9 +12,9 @@ from bench.plan.identity import identity
 from bench.plan.jobs import Job, plan
 from bench.records.files import write_json
 from bench.records.record import Record
-from bench.spec.base import Spec
-from bench.spec.load import Located
-from bench.spec.suite import Tier
+from bench.schema.base import Spec
+from bench.schema.load import Located
+from bench.schema.suite import Tier
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, Results, RowResult, collect
 from bench.verdict.tolerances import Tolerances

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from bench.spec.published import PublishedTable
+from bench.external.gather import ExternalResult
+from bench.schema.published import PublishedTable
 from bench.verdict.baseline import Baseline
-from bench.verdict.compare import compare
-from bench.verdict.external import ExternalResult
 from bench.verdict.faults import fault, headline, taint, undefined
 from bench.verdict.gather import JobResult, Results
+from bench.verdict.moves import compare
 from bench.verdict.references import judge_references
 from bench.verdict.tolerances import Metrics, Peers
 from bench.verdict.verdicts import Status, Verdict

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
-from bench.spec.claim import Claim, Limit
+from bench.schema.claim import Claim, Limit
 from bench.statistics.paired import interaction
 from bench.statistics.rules import Answer, Question, judge_claims
 from bench.verdict.faults import HEADLINE, fault, taint

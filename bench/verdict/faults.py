@@ -1,8 +1,8 @@
 """What makes a finished job no result at all, whatever its AP."""
 
-from bench.records.external import ExternalRecord
+from bench.external.store import ExternalRecord
 from bench.records.record import Record
-from bench.spec.placement import Pins
+from bench.schema.placement import Pins
 from bench.verdict.gather import JobResult, RowResult
 
 HEADLINE = {"coco": "AP", "voc07": "mAP", "voc12": "mAP"}

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import BenchError
+from bench.external.gather import ExternalResult, gather_external
 from bench.plan.changes import changes
 from bench.plan.identity import identity
 from bench.plan.jobs import Job, plan
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.load import Located
-from bench.spec.suite import Row, Tier
-from bench.verdict.external import ExternalResult, gather_external
+from bench.schema.load import Located
+from bench.schema.suite import Row, Tier
 
 State = Literal["done", "failed", "blocked", "absent"]
 """`blocked`: its data are absent; `absent`: it never ran."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from bench.records.record import Record
-from bench.spec.load import Located
-from bench.spec.publications import load_published
-from bench.spec.published import PublishedRow, PublishedTable
-from bench.spec.suite import Metric, Row
+from bench.schema.load import Located
+from bench.schema.publications import load_published
+from bench.schema.published import PublishedRow, PublishedTable
+from bench.schema.suite import Metric, Row
 from bench.statistics.rules import judge_reference
 from bench.verdict.faults import HEADLINE, UNPINNED, sound_external, sound_runs, taint
 from bench.verdict.gather import Results, RowResult

@@ -14,8 +14,8 @@ from bench.plan.jobs import Job, plan
 from bench.records.files import write_atomically, write_json
 from bench.records.record import Record
 from bench.records.store import JobFolder, Store
-from bench.spec.load import Located
-from bench.spec.suite import Tier
+from bench.schema.load import Located
+from bench.schema.suite import Tier
 from bench.verdict.baseline import baseline_file, load
 from bench.verdict.gather import Results
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from bench.spec.base import Spec
+from bench.schema.base import Spec
 from bench.statistics.intervals import Interval, prediction_interval
 
 Name = Annotated[str, Field(min_length=1)]

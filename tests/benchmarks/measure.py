@@ -144,7 +144,7 @@ PARTS: dict[str, Callable[[], dict[str, Figure]]] = {
 
 def measured(part: str) -> dict[str, Figure]:
     """The figures of one part, from a process with the workers' environment."""
-    from bench.engine.runner import WORKER_ENVIRONMENT
+    from bench.run.scheduler import WORKER_ENVIRONMENT
 
     tests = Path(__file__).parent.parent
     folders = [str(tests.parent), str(tests), str(tests / "benchmarks"), os.environ.get("PYTHONPATH", "")]

@@ -11,13 +11,13 @@ from torch import nn
 from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.detectors.pipeline import Draw, train_loader
-from bench.engine.quantize import passes, trace_placement
+from bench.engine.place import passes, trace_placement
 from bench.engine.training import optim_wrapper
 from bench.methods.protocol import build
 from bench.quantization.apply import apply
-from bench.spec.bits import Bits
-from bench.spec.load import load_suite
-from bench.spec.placement import Policy
+from bench.schema.bits import Bits
+from bench.schema.load import load_suite
+from bench.schema.placement import Policy
 
 BATCH = 16
 TABLE = load_suite("hqod/table1", PROJECT).suite

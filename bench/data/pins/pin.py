@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bench.errors import UsageError
-from bench.spec.base import Spec
-from bench.spec.messages import validate
-from bench.spec.source import load_mapping, shown
+from bench.schema.base import Spec
+from bench.schema.messages import validate
+from bench.schema.source import load_mapping, shown
 
 FOLDER = "data"
 """Of the pins and of everything that they bring, below the root."""

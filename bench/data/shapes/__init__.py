@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from bench.spec.data import ShapesCoco, ShapesVoc
+from bench.schema.data import ShapesCoco, ShapesVoc
 
 Flavour = Literal["voc", "coco"]
 """`voc`: 20 classes, mildly uneven, difficult boxes; `coco`: 80 classes, long-tailed, crowd boxes."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.shapes.scene import Scene, class_names
-from bench.spec.data import Split
+from bench.schema.data import Split
 
 
 class CocoWriter:

@@ -13,7 +13,7 @@ from bench.data.shapes.paint import Mask, paint
 from bench.data.shapes.raster import Ints
 from bench.data.shapes.rng import Stream
 from bench.data.shapes.texture import background
-from bench.spec.data import Split
+from bench.schema.data import Split
 
 __all__ = ["Scene", "SceneObject", "class_names", "render"]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.data.shapes.scene import Scene, SceneObject, class_names
-from bench.spec.data import Split
+from bench.schema.data import Split
 
 
 class VocWriter:

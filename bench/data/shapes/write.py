@@ -20,7 +20,7 @@ from bench.data.shapes.coco import CocoWriter
 from bench.data.shapes.scene import Scene, render
 from bench.data.shapes.voc import VocWriter
 from bench.errors import BenchError
-from bench.spec.data import ShapesCoco, ShapesVoc, Split
+from bench.schema.data import ShapesCoco, ShapesVoc, Split
 
 MARKER = "shapes.json"
 """Name of the file that a complete folder holds: version, number of images, digest of all scenes."""

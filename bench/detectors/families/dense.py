@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.detectors.families.resnet import group_norm, scale_resnet
-from bench.spec.detector import DetectorScale
+from bench.schema.detector import DetectorScale
 
 
 def retinanet(model: Any, scale: DetectorScale, num_classes: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.detectors.families.resnet import group_norm, scale_resnet
-from bench.spec.detector import DetectorScale, TransformerScale
+from bench.schema.detector import DetectorScale, TransformerScale
 
 
 def detr(model: Any, scale: DetectorScale, num_classes: int) -> None:

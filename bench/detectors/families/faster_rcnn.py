@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.detectors.families.resnet import scale_resnet
-from bench.spec.detector import DetectorScale, RcnnScale
+from bench.schema.detector import DetectorScale, RcnnScale
 
 
 def faster_rcnn(model: Any, scale: DetectorScale, num_classes: int) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.spec.detector import DetectorScale
+from bench.schema.detector import DetectorScale
 
 STAGE_WIDTHS = (1, 2, 4, 8)
 """Channels of a ResNet's stages over those of the first, before a bottleneck's expansion."""

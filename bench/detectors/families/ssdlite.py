@@ -4,7 +4,7 @@ from math import ceil
 from typing import Any
 
 from bench.errors import BenchError
-from bench.spec.detector import DetectorScale, Input
+from bench.schema.detector import DetectorScale, Input
 
 STAGE_WIDTHS = (16, 24, 32, 64, 96, 160, 320)
 STAGE_STRIDES = (2, 4, 8, 16, 16, 32, 32, 32)

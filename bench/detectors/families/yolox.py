@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.spec.detector import DetectorScale
+from bench.schema.detector import DetectorScale
 
 PAD_VALUE = 114
 """Grey level of the letterbox, in 0..255: the network reads unnormalised BGR."""

@@ -1,0 +1,137 @@
+"""Step sizes from data (LSQ 1902.08153; TQT 1903.08066; MQBench 00f477d; VP-QOD 27f69e85)."""
+
+import math
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from bench.calibration import search
+from bench.quantization.ranges import Unsigned, integer_range, step_of_range, zero_point
+from bench.schema.methods import Observer
+
+
+def make_observer(
+    spec: Observer, bits: int, signed: bool, shape: tuple[int, ...] = ()
+) -> "StepObserver | ChannelObserver":
+    """The observer of a quantizer; with `shape` [out, 1, ...] one of each output channel of a weight."""
+    qmin, qmax = integer_range(bits, signed)
+    return ChannelObserver(spec, qmin, qmax, signed, shape) if shape else StepObserver(spec, qmin, qmax, signed)
+
+
+class StepObserver:
+    """Sees one or many batches of a tensor and proposes its step size."""
+
+    def __init__(
+        self,
+        spec: Observer,
+        qmin: int,
+        qmax: int,
+        signed: bool,
+        unsigned: Unsigned = "hqod",
+        shrinks: int = search.SHRINK_STEPS,
+    ) -> None:
+        self.spec, self.qmin, self.qmax, self.signed, self.unsigned = spec, qmin, qmax, signed, unsigned
+        self.shrinks = shrinks
+        self.low: Tensor | None = None
+        self.high: Tensor | None = None
+        self.total = 0.0
+        self.count = 0
+        self.exponents: Counter[int] = Counter()
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Take one batch `x` of any shape into account."""
+        if self.spec.kind == "lsq":
+            self.total += float(x.abs().double().sum())
+            self.count += x.numel()
+        elif self.spec.kind == "pot_mode":
+            self.exponents[self._exponent(x)] += 1
+        else:
+            self._merge(*self._range(x))
+
+    def step(self) -> Tensor:
+        """The step size, a tensor of no dimension; RuntimeError where nothing was observed."""
+        if self.count:
+            step = 2 * self.total / self.count / self.qmax**0.5
+            return torch.tensor(max(step, torch.finfo(torch.float32).eps))
+        if self.exponents:
+            most = max(self.exponents.values())
+            return torch.tensor(2.0 ** -min(e for e, times in self.exponents.items() if times == most))
+        return step_of_range(*self._seen(), self.qmin, self.qmax, self.signed, self.unsigned)
+
+    def threshold(self) -> Tensor:
+        """The end of the range, TQT's t, a tensor of no dimension; step * (qmax + 1) where no range is observed.
+
+        RuntimeError where nothing was observed.
+        """
+        if self.count or self.exponents:
+            return self.step() * (self.qmax + 1)
+        low, high = self._seen()
+        end = torch.maximum(-low, high) if self.signed else high
+        return end.clamp_min(torch.finfo(end.dtype).eps)
+
+    def _seen(self) -> tuple[Tensor, Tensor]:
+        if self.low is None or self.high is None:
+            raise RuntimeError("the observer saw no data")
+        return self.low, self.high
+
+    def _merge(self, low: Tensor, high: Tensor) -> None:
+        if self.low is None or self.high is None:
+            self.low, self.high = low, high
+        elif self.spec.ema is not None:
+            keep = self.spec.ema
+            self.low = keep * self.low + (1 - keep) * low
+            self.high = keep * self.high + (1 - keep) * high
+        else:
+            self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+
+    def _range(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one batch, with 0 inside."""
+        if self.spec.stds is not None:
+            end = x.mean().abs() + self.spec.stds * x.std(correction=0)
+            return -end, end
+        low, high = torch.aminmax(x)
+        low, high = low.clamp_max(0), high.clamp_min(0)
+        if self.spec.q is not None:
+            # The nearest rank: the smallest value that at least q percent do not exceed.
+            end = x.abs().flatten().kthvalue(max(1, math.ceil(self.spec.q / 100 * x.numel()))).values
+            return torch.maximum(low, -end), torch.minimum(high, end)
+        return self._shrink(x, low, high) if self.spec.p is not None else (low, high)
+
+    def _shrink(self, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        declared = (self.qmin, self.qmax, self.signed, self.unsigned)
+        keeps = [1.0 - 0.01 * i for i in range(self.shrinks)]
+        steps = [float(step_of_range(low * keep, high * keep, *declared)) for keep in keeps]
+        keep = keeps[search.shrink(x, steps, zero_point(*declared), self.qmin, self.qmax, self.spec.p or 2.0)]
+        return low * keep, high * keep
+
+    def _exponent(self, x: Tensor) -> int:
+        low, high = torch.aminmax(x)
+        ends = [high / self.qmax, *([low / self.qmin] if self.qmin else [])]
+        covering = torch.stack(ends).max()
+        rounding, count = self.spec.rounding or "weight", self.spec.exponents or 1
+        return search.exponent(x, covering, self.qmin, self.qmax, rounding, count)
+
+
+class ChannelObserver:
+    """One StepObserver for each output channel of a weight."""
+
+    def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.channels = [
+            StepObserver(spec, qmin, qmax, signed, shrinks=search.CHANNEL_SHRINK_STEPS) for _ in range(shape[0])
+        ]
+
+    def observe(self, x: Tensor) -> None:
+        """Take one weight [out, ...] into account."""
+        for observer, channel in zip(self.channels, x, strict=True):
+            observer.observe(channel)
+
+    def step(self) -> Tensor:
+        """The step sizes, of `shape`; RuntimeError where nothing was observed."""
+        return torch.stack([observer.step() for observer in self.channels]).view(self.shape)
+
+    def threshold(self) -> Tensor:
+        """The ends of the ranges, of `shape`; RuntimeError where nothing was observed."""
+        return torch.stack([observer.threshold() for observer in self.channels]).view(self.shape)

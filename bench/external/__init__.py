@@ -1,0 +1,1 @@
+"""Predictions computed elsewhere: read, scored, kept as external records. Imports no torch."""

@@ -1,0 +1,24 @@
+"""How predictions that were computed elsewhere are scored: the part of a protocol that is not about running a model."""
+
+from typing import Any
+
+from bench import versions
+from bench.data.fingerprint import fingerprint
+from bench.schema.load import Located
+from bench.schema.suite import Tier
+
+
+def scoring_protocol(located: Located, tier: Tier, pin: str | None = None) -> dict[str, Any]:
+    """`data` with its pin, `metric` and `versions`, as in the protocol of each job of the suite at the tier.
+
+    `pin` saves taking the data set's fingerprint where a job has it already. Raises BenchError for absent data.
+    """
+    spec = located.suite.tiers[tier]
+    return {
+        "data": {
+            **spec.data.model_dump(mode="json", exclude={"path"}, exclude_none=True),
+            "pin": pin or fingerprint(spec.data, located.root),
+        },
+        "metric": spec.metric.model_dump(mode="json", exclude_none=True),
+        "versions": {"data": versions.DATA, "evaluation": versions.EVALUATION},
+    }

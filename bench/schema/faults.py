@@ -1,0 +1,27 @@
+"""A fault of a suite file that its schema does not see, and the line that it is about."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from bench.schema.source import Loc, Source
+
+
+class Fault(NamedTuple):
+    """What is wrong, and the value that it is about."""
+
+    loc: Loc
+    message: str
+
+    def line(self, source: Source) -> int:
+        """Line of the value; where that is a mapping or a list, of the key that leads to it."""
+        value: Any = source.data
+        for step in self.loc:
+            if isinstance(value, dict) and step not in value:
+                return source.line(self.loc)
+            value = value[step]
+        return source.key_line(self.loc) if isinstance(value, dict | list) else source.line(self.loc)
+
+
+def below(loc: Loc, faults: Iterable[Fault]) -> Iterator[Fault]:
+    """The faults of what stands at `loc`."""
+    return (Fault((*loc, *fault.loc), fault.message) for fault in faults)

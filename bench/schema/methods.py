@@ -1,0 +1,221 @@
+"""The built-in methods and their hyper-parameters, without defaults: a paper's numbers stand in the suite."""
+
+import difflib
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from bench.errors import UsageError
+from bench.schema.base import Spec
+from bench.schema.classes import read_class
+
+
+class Observer(Spec):
+    """How a step size is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
+
+    kind: Literal["minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode"]
+    p: Annotated[float, Field(gt=0)] | None = None
+    """Exponent of the error |x - q(x)|^p; `mse` and `ema_mse` only."""
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Weight of the past in the moving average over batches; `ema_minmax` and `ema_mse` only."""
+    q: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Percentile of |x| that bounds the range; `percentile` only."""
+    stds: Annotated[float, Field(gt=0)] | None = None
+    """The range ends at |mean| + `stds` standard deviations; `std` only."""
+    rounding: Literal["weight", "activation"] | None = None
+    """Rule for ties in the search over exponents; `pot_mode` only."""
+    exponents: Annotated[int, Field(ge=1)] | None = None
+    """How many powers of two are tried, downward from the one that covers the range; `pot_mode` only."""
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> "Observer":
+        fields: tuple[tuple[str, set[str]], ...] = (
+            ("p", {"mse", "ema_mse"}),
+            ("ema", {"ema_minmax", "ema_mse"}),
+            ("q", {"percentile"}),
+            ("stds", {"std"}),
+            ("rounding", {"pot_mode"}),
+            ("exponents", {"pot_mode"}),
+        )
+        for name, kinds in fields:
+            if (getattr(self, name) is not None) != (self.kind in kinds):
+                needs = "needs" if self.kind in kinds else "has no"
+                raise ValueError(f"observer {self.kind} {needs} `{name}`")
+        return self
+
+
+Granularity = Literal["tensor", "channel"]
+"""Of weights: one step size for all of a tensor, or one per output channel; None means `tensor`."""
+
+
+Backend = Literal["mqbench"]
+"""Whose quantizers compute; None means this project's. `mqbench`: MQBench's own classes (ModelTC/MQBench 00f477d, extra
+`qdet-bench[mqbench]`). On a GPU each of their calls waits for the device, and its TQT trains no threshold."""
+MQBENCH_OBSERVERS = ("minmax", "ema_minmax", "mse", "ema_mse", "lsq")
+
+
+class LsqOptions(Spec):
+    """LSQ (1902.08153)."""
+
+    range_test: Literal["paper", "mqbench"]
+    """Whether x / s is tested before (`paper`) or after rounding (`mqbench`, so HQOD)."""
+    grad_scale: Literal["batch", "feature", "none"]
+    """N of g = 1 / sqrt(N * QP) for activations: with the batch dimension (MQBench) or without (paper). For weights N
+    counts those that share the step."""
+    weights: Observer
+    activations: Observer
+    granularity: Granularity | None = None
+    backend: Backend | None = None
+
+    @model_validator(mode="after")
+    def _fits_backend(self) -> "LsqOptions":
+        if self.backend == "mqbench":
+            for name in ("weights", "activations"):
+                if (kind := getattr(self, name).kind) not in MQBENCH_OBSERVERS:
+                    raise ValueError(f"backend mqbench has no observer {kind} of `{name}`")
+            if (self.range_test, self.granularity) not in (("mqbench", None), ("mqbench", "tensor")):
+                raise ValueError("backend mqbench needs `range_test: mqbench` and one step size for a tensor")
+            if self.grad_scale == "feature":
+                raise ValueError("backend mqbench has `grad_scale` batch and none, not feature")
+        return self
+
+
+class MultiLevelOptions(Spec):
+    """Multi-level BN in the head (AQD 2007.06919), as the full-precision start of AQD has it."""
+
+    sync: bool
+    """Statistics over all processes (Sync-BN; GPUs only), as HQOD says, or of each one alone, as its code has it."""
+
+
+class AqdOptions(LsqOptions, MultiLevelOptions):
+    """AQD as HQOD has it: multi-level BN in the head, LSQ's quantizers."""
+
+
+class TqtOptions(Spec):
+    """TQT with trained thresholds (1903.08066); the observers' ranges are the initial thresholds."""
+
+    weights: Observer
+    activations: Observer
+    granularity: Granularity | None = None
+
+
+class TqtFixedOptions(Spec):
+    """TQT as MQBench (00f477d) and HQOD have it: power-of-two steps that are never trained."""
+
+    weights: Observer
+    activations: Observer
+    image: Observer
+    """Of the model's own input, for which HQOD tries a single exponent."""
+    backend: Backend | None = None
+
+    @model_validator(mode="after")
+    def _fits_backend(self) -> "TqtFixedOptions":
+        fixed = {"weights": ("weight", 5), "activations": ("activation", 5), "image": ("activation", 1)}
+        for name, (rounding, exponents) in fixed.items() if self.backend == "mqbench" else ():
+            found = getattr(self, name)
+            if (found.kind, found.rounding, found.exponents) != ("pot_mode", rounding, exponents):
+                form = f"{{kind: pot_mode, rounding: {rounding}, exponents: {exponents}}}"
+                raise ValueError(f"backend mqbench needs `{name}: {form}`")
+        return self
+
+
+class UniformOptions(Spec):
+    """Fixed steps from observers, straight-through gradients (1712.05877)."""
+
+    weights: Observer
+    activations: Observer
+    granularity: Granularity | None = None
+
+
+class HqodOptions(Spec):
+    """HQOD's losses (2408.02561)."""
+
+    terms: Annotated[tuple[Literal["tcorr", "hiou"], ...], Field(min_length=1)]
+    """Task correlation (eq. 7), harmonious IoU (eq. 8)."""
+    sigma: Annotated[float, Field(gt=0)] | None = None
+    """Weight of the harmonious IoU loss (eq. 9); it alone needs `sigma` and `gamma`."""
+    gamma: Annotated[float, Field(gt=0)] | None = None
+    """Exponent of the harmonious IoU loss (eq. 8)."""
+    normaliser: Literal["paper", "code"]
+    """The sum over positive samples is divided by their number (`paper`, eq. 9) or by the head's normaliser of its box
+    losses (`code`, VP-QOD); they differ for ATSS, whose box losses are weighed by the centerness, and by its sum."""
+
+    @model_validator(mode="after")
+    def _fits_terms(self) -> "HqodOptions":
+        if len(set(self.terms)) != len(self.terms):
+            raise ValueError("a term stands twice in `terms`")
+        for name in ("sigma", "gamma"):
+            if (getattr(self, name) is not None) != ("hiou" in self.terms):
+                needs = "needs" if "hiou" in self.terms else "without hiou has no"
+                raise ValueError(f"`terms` {needs} `{name}`")
+        return self
+
+
+class HardetOptions(Spec):
+    """HarDet's losses (2108.10809)."""
+
+    form: Literal["paper", "hqod"]
+    """`paper`: each loss is weighed by the other's own value, and the consistency term begins at 0. `hqod`: as HQOD
+    compares itself with it (VP-QOD): the classification is weighed by the box loss that is weighed already, and the
+    term jumps to `margin`."""
+    alpha: Annotated[float, Field(gt=0)]
+    """Weight of the harmonic IoU loss."""
+    gamma: Annotated[float, Field(gt=0)]
+    """Exponent of the harmonic IoU loss."""
+    margin: Annotated[float, Field(ge=0, lt=1)]
+    """m of the task contrastive loss: a gap |p - u| up to it costs nothing."""
+
+
+class Builtin(NamedTuple):
+    """A built-in method: where its class is, and the model of its options."""
+
+    target: str
+    options: type[Spec]
+
+
+BUILTIN = {
+    "lsq": Builtin("bench.methods.lsq:LSQ", LsqOptions),
+    "multi_level_bn": Builtin("bench.methods.aqd:MultiLevelBN", MultiLevelOptions),
+    "aqd": Builtin("bench.methods.aqd:AQD", AqdOptions),
+    "tqt": Builtin("bench.methods.tqt:TQT", TqtOptions),
+    "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
+    "hqod": Builtin("bench.methods.hqod:HQOD", HqodOptions),
+    "hardet": Builtin("bench.methods.hardet:HarDet", HardetOptions),
+    "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
+}
+PROTOCOL = "bench.methods.protocol:Method"
+"""A class that derives from it inherits empty hooks, which do not count."""
+
+
+class MethodFacts(NamedTuple):
+    """What planning needs to know of a method's class."""
+
+    target: str
+    version: int
+    makes_quantizers: bool
+    reshapes_losses: bool
+
+
+def facts(name: str) -> MethodFacts:
+    """Read a method's facts from its source, without importing it.
+
+    Raises UsageError where the module or class is absent, or has no positive integer `version`.
+    """
+    target = BUILTIN[name].target if name in BUILTIN else name
+    if ":" not in target:
+        near = difflib.get_close_matches(name, BUILTIN, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        known = ", ".join(sorted(BUILTIN))
+        raise UsageError(f"unknown method {name!r}; {hint}built in: {known}; or package.module:Class")
+    try:
+        found = read_class(target, ignore=PROTOCOL)
+    except LookupError as error:
+        raise UsageError(f"method {name!r}: {error.args[0]}") from None
+    if found.version is None or found.version < 1:
+        raise UsageError(f"method {name!r}: its class needs a line such as `version = 1` of its own")
+    return MethodFacts(target, found.version, "make_quantizers" in found.members, "reshape_losses" in found.members)
+
+
+def options_model(name: str) -> type[Spec] | None:
+    """The model of a built-in method's options; None for a user's own method, which checks them itself."""
+    return next((method.options for key, method in BUILTIN.items() if name in (key, method.target)), None)

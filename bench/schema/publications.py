@@ -1,0 +1,25 @@
+"""Reading `baselines/published/<file>.yaml`."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from bench.schema.messages import validate
+from bench.schema.published import PublishedFile
+from bench.schema.source import load_mapping
+
+FOLDER = Path("baselines/published")
+"""Below the root."""
+
+
+def load_published(file: str, root: Path) -> PublishedFile | None:
+    """All tables of one source, by the name of its file without suffix; None where there is no such file.
+
+    Raises UsageError with file and line where it is wrong.
+    """
+    path = root / FOLDER / f"{file}.yaml"
+    return _load(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@lru_cache
+def _load(path: Path, changed: int) -> PublishedFile:
+    return validate(PublishedFile, load_mapping(path))
