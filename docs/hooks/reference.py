@@ -89,11 +89,12 @@ def _docstring(model: type[BaseModel]) -> str:
 
 
 def _fields(model: type[BaseModel], schema: dict[str, Any]) -> str:
-    said = _field_docstrings(model)
+    said = {name: field.description for name, field in model.model_fields.items() if field.description}
+    said = said or _field_docstrings(model)
     lines = ["| field | value | default | meaning |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         default = "required" if name in schema.get("required", ()) else _default(field.get("default"))
-        cells = (f"`{name}`", _type(field), default, said.get(name, ""))
+        cells = (f"`{name}`", _type(field), default, said.get(name, "").replace("\n", " "))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 

@@ -12,7 +12,9 @@ from mkdocs.structure.files import File, Files
 PATTERNS = (
     "README.md",
     "CHANGELOG.md",
+    "LICENSE",
     "docs/*.md",
+    "docs/*.css",
     "data/README.md",
     "suites/**/*.md",
     "suites/**/*.yaml",
