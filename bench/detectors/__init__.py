@@ -1,1 +1,1 @@
-"""The bridge to mmdet: configurations, scaling, checkpoints. The engine's runner and its pass on an empty batch use mmdet too."""
+"""The bridge to mmdet: configurations, scaling, checkpoints. Beside it only the engine uses mmdet."""
