@@ -154,7 +154,7 @@ def test_jobs_and_seeds(tmp_path: Path) -> None:
     text = changed(("tiers:\n", LSQ_ROW.replace("id: lsq", "id: again").replace("4/4", "3/3") + "tiers:\n"))
     found = jobs(tmp_path, text)
     assert list(found) == [("fp", 0), *(("lsq", k) for k in range(3)), *(("again", k) for k in range(3))]
-    seeds = {key: job.protocol["seeds"] for key, job in found.items()}
+    seeds = {key: job.raw["seeds"] for key, job in found.items()}
     for k in range(3):
         # Paired rows see the same images in the same order.
         assert seeds["lsq", k] == seeds["again", k]
@@ -179,7 +179,7 @@ def test_rows_and_seeds_asked_for(tmp_path: Path) -> None:
 def record(job: Job, finished: str = "2026-01-01T00:00:00+00:00", asked_by: str | None = None) -> Record:
     return Record(
         identity=job.identity,
-        protocol=job.protocol,
+        protocol=job.raw,
         metrics={"AP": 0.5},
         per_category={f"class{k}": {"AP": 0.5, "AP50": 0.6, "AP75": 0.4} for k in range(20)},
         scorer="pycocotools",

@@ -145,17 +145,14 @@ class _Scheduler:
             record = origin.record()
             if record is None or record.checkpoint_sha256 is None:
                 raise BenchError(f"row {job.start.row.id} that it starts from has no checkpoint")
-            behind = [earlier.protocol for earlier in job.lineage]
             start = Start(
                 checkpoint=origin.checkpoint,
                 sha256=record.checkpoint_sha256,
-                methods=tuple(use for protocol in behind for use in protocol["methods"]),
-                attention=any("attention" in (protocol["policy"] or {"layers": ()})["layers"] for protocol in behind),
+                lineage=tuple(earlier.protocol for earlier in job.lineage),
             )
         return Order(
             identity=job.identity,
             protocol=job.protocol,
-            data=job.data,
             root=self.store.root,
             start=start,
             pins=job.row.pins.get(job.tier),

@@ -1,13 +1,15 @@
 """The built-in methods and their hyper-parameters, without defaults: a paper's numbers stand in the suite."""
 
 import difflib
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UsageError
-from bench.schema.base import Spec
+from bench.schema.base import Spec, parse
 from bench.schema.classes import read_class
+
+T = TypeVar("T", bound=Spec)
 
 
 class Observer(Spec):
@@ -214,6 +216,20 @@ def facts(name: str) -> MethodFacts:
     if found.version is None or found.version < 1:
         raise UsageError(f"method {name!r}: its class needs a line such as `version = 1` of its own")
     return MethodFacts(target, found.version, "make_quantizers" in found.members, "reshape_losses" in found.members)
+
+
+def options_of(model: type[T], options: T | dict[str, Any]) -> T:
+    """The options as their model: a class that derives from a built-in method hands on the dict of its row.
+
+    Raises UsageError where they do not fit.
+    """
+    if isinstance(options, model):
+        return options
+    try:
+        return parse(model, options)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UsageError(f"options of {model.__name__.removesuffix('Options')}: {faults}") from None
 
 
 def options_model(name: str) -> type[Spec] | None:
