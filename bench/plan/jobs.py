@@ -10,7 +10,7 @@ from bench.data.fingerprint import fingerprint
 from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
-from bench.schema.catalog import CATALOG
+from bench.schema.catalog import detector_facts
 from bench.schema.load import Located
 from bench.schema.methods import facts
 from bench.schema.protocol import Protocol, Seeds, VersionedDetector, VersionedMethod
@@ -140,7 +140,9 @@ class _Builder:
             pin=self.pin,
             metric=spec.metric,
             scored=row.scored,
-            detector=VersionedDetector(name=row.detector, version=CATALOG[row.detector].version, scale=spec.scale(row)),
+            detector=VersionedDetector(
+                name=row.detector, version=detector_facts(row.detector).version, scale=spec.scale(row)
+            ),
             methods=tuple(
                 VersionedMethod(name=use.name, version=facts(use.name).version, options=use.options)
                 for use in spec.methods(row)

@@ -2,9 +2,10 @@
 
 import difflib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from bench.errors import UsageError
-from bench.schema.catalog import CATALOG, RESHAPED
+from bench.schema.catalog import FAMILIES, detector_facts
 from bench.schema.check_tiers import tier_faults, unused_of_tier
 from bench.schema.faults import Fault, below
 from bench.schema.methods import facts
@@ -59,8 +60,10 @@ def _row(row: Row, names: _Names) -> Iterator[Fault]:
         if row.published is None:
             yield Fault((), f"row {row.id!r} is reported only, so it needs `published`")
         return
-    if row.detector not in CATALOG:
-        yield Fault(("detector",), unknown("detector", row.detector, CATALOG))
+    try:
+        detector_facts(row.detector)
+    except UsageError as error:
+        yield Fault(("detector",), str(error))
     if row.start is not None:
         yield from _start(row, names)
     elif row.start_part is not None:
@@ -113,9 +116,10 @@ def _quantizers(row: Row, names: _Names) -> Iterator[Fault]:
 def _reshaped(row: Row, method: str) -> Iterator[Fault]:
     if row.recipe is None:
         yield Fault((), f"{method} changes training losses, but the row is not trained")
-    if row.detector in CATALOG and CATALOG[row.detector].family not in RESHAPED:
-        known = ", ".join(sorted(RESHAPED))
-        yield Fault((), f"{method} changes the losses of single samples, which only the families {known} have here")
+    with suppress(UsageError):  # an unknown detector is a fault of its own
+        if detector_facts(row.detector).family.reshaped is False:
+            known = ", ".join(sorted(name for name, family in FAMILIES.items() if family.reshaped))
+            yield Fault((), f"{method} changes the losses of single samples, which only the families {known} have here")
 
 
 def _quantized(row: Row, maker: str) -> Iterator[Fault]:

@@ -97,7 +97,7 @@ class TransformerScale(Spec):
 
 
 class DetectorScale(Spec):
-    """What a tier changes of mmdet's configuration; `bench.schema.catalog.SCALABLE` says which fields a family has."""
+    """What a tier changes of mmdet's configuration; `bench.schema.catalog.FAMILIES` says which fields a family has."""
 
     input: Input
     test: Test
