@@ -21,5 +21,5 @@ def scoring_protocol(located: Located, tier: Tier, pin: str | None = None) -> di
             "pin": pin or fingerprint(spec.data, located.root),
         },
         "metric": dump(spec.metric),
-        "versions": versions.of_scoring(),
+        "versions": versions.of_scoring([f"data:{spec.data.kind}", f"metric:{spec.metric.variant}"]),
     }

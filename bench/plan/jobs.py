@@ -134,7 +134,15 @@ class _Builder:
 
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> Protocol:
         suite, spec = self.located.suite, self.spec
-        quantized = not row.bits.is_fp
+        quantized, recipe = not row.bits.is_fp, spec.recipe(row)
+        methods = tuple(
+            VersionedMethod(name=use.name, version=facts(use.name).version, options=use.options)
+            for use in spec.methods(row)
+        )
+        parts = [f"data:{spec.data.kind}", f"metric:{spec.metric.variant}", "prediction"]
+        parts += [f"observer:{observer.kind}" for method in methods for observer in method.observers()]
+        parts += ["training"] if recipe else []
+        parts += ["placement", "calibration"] if quantized else []
         return Protocol(
             data=spec.data,
             pin=self.pin,
@@ -143,14 +151,11 @@ class _Builder:
             detector=VersionedDetector(
                 name=row.detector, version=detector_facts(row.detector).version, scale=spec.scale(row)
             ),
-            methods=tuple(
-                VersionedMethod(name=use.name, version=facts(use.name).version, options=use.options)
-                for use in spec.methods(row)
-            ),
+            methods=methods,
             bits=row.bits,
             policy=suite.policies.get(row.policy or "") if quantized else None,
             calibration=spec.calibration if quantized else None,
-            recipe=spec.recipe(row),
+            recipe=recipe,
             start=start.identity if start else None,
             start_part=row.start_part,
             seeds=Seeds(
@@ -158,5 +163,5 @@ class _Builder:
                 data=derive_seed("data", self.pin, repetition),
                 init=derive_seed("init", row.detector, repetition),
             ),
-            versions=versions.of_rooms(quantized),
+            versions=versions.of_job(parts, quantized),
         )
