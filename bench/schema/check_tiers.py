@@ -72,9 +72,7 @@ def _observers(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     rows = {row.id: row for row in suite.rows}
     for name, observers in tier.observers.items():
         given = observers.model_dump(exclude_none=True).keys()
-        if name not in rows:
-            yield Fault(("observers", name), f"no row has the id {name!r}")
-        elif not given:
+        if not given:
             yield Fault(("observers", name), "names neither `weights` nor `activations`")
         elif not any(given <= use.options.keys() for use in rows[name].methods):
             yield Fault(("observers", name), f"no method of row {name!r} has {' and '.join(sorted(given))}")

@@ -1,17 +1,14 @@
 """What only the whole suite can tell: names that must exist, fit, or be used. Every check is linear."""
 
-import difflib
 from collections.abc import Collection, Iterator
 
 from bench.errors import UsageError
 from bench.schema.catalog import CATALOG, RESHAPED
 from bench.schema.check_tiers import tier_faults, unused_of_tier
-from bench.schema.faults import Fault, below
+from bench.schema.faults import Fault, below, unknown
 from bench.schema.methods import facts
 from bench.schema.suite import Row, Suite
 
-LISTED = 12
-"""Names that a message lists."""
 MAX_CHAIN = 10
 """Rows that start from one another, one after the other."""
 
@@ -64,7 +61,7 @@ def _row(row: Row, names: _Names) -> Iterator[Fault]:
     if row.start is not None:
         yield from _start(row, names)
     elif row.start_part is not None:
-        yield Fault(("start_part",), "a part of what? the row has no `start`")
+        yield Fault(("start_part",), "`start_part` needs `start`")
     yield from _quantizers(row, names)
     for tier, pins in row.pins.items():
         if tier not in names.tiers:
@@ -148,11 +145,3 @@ def _chains(suite: Suite, rows: dict[str, Row]) -> Iterator[Fault]:
         if len(chain) > MAX_CHAIN:
             yield Fault(("rows", i, "start"), f"more than {MAX_CHAIN} rows start from one another")
             return
-
-
-def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """`unknown detector 'x'; did you mean 'y'?`, or the names that there are."""
-    near = difflib.get_close_matches(name, known, n=1)
-    listed = ", ".join(sorted(known)[:LISTED]) or "none"
-    listed += ", …" if len(known) > LISTED else ""
-    return f"unknown {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {listed}")

@@ -4,10 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import Spec
+from bench.schema.base import Slug, Spec, Text
 
-Text = Annotated[str, Field(min_length=1)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
 Points = Annotated[float, Field(gt=0, le=100)]
 ROWS = {"difference": 2, "interaction": 4, "average": 4}
 

@@ -7,12 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.schema.base import Spec
-
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+from bench.schema.base import Count, Fraction, Index, Positive, Spec
 
 
 class Input(Spec):
@@ -29,8 +24,8 @@ class Test(Spec):
     """Post-processing and batch of the evaluation: part of the protocol, since padding moves mAP."""
 
     batch: Count
-    score_threshold: Probability
-    nms_iou: Probability | None = None
+    score_threshold: Fraction
+    nms_iou: Fraction | None = None
     """Every detector but the DETRs needs it; they have no NMS."""
     pre_nms: Count = 1000
     """Candidates of one pyramid level before NMS; YOLOX and the DETRs have no such limit."""
@@ -87,7 +82,7 @@ class TransformerScale(Spec):
     """Width of the layers between attentions (2048; Deformable DETR 1024)."""
     queries: Count | None = None
     """Objects that an image can have (100; Deformable and DAB-DETR 300)."""
-    dropout: Probability | None = None
+    dropout: Fraction | None = None
     """(0.1; DAB-DETR 0)"""
     temperature: Positive | None = None
     """Of the sine encoding of positions (10000; DAB-DETR 20): the lower, the more of its entries tell near places

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from bench.errors import UsageError
-from bench.schema.base import Spec
+from bench.schema.base import Count, Positive, Spec
 from bench.schema.classes import read_class
 
 
@@ -14,17 +14,17 @@ class Observer(Spec):
     """How a step size is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
     kind: Literal["minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode"]
-    p: Annotated[float, Field(gt=0)] | None = None
+    p: Positive | None = None
     """Exponent of the error |x - q(x)|^p; `mse` and `ema_mse` only."""
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Weight of the past in the moving average over batches; `ema_minmax` and `ema_mse` only."""
     q: Annotated[float, Field(gt=0, le=100)] | None = None
     """Percentile of |x| that bounds the range; `percentile` only."""
-    stds: Annotated[float, Field(gt=0)] | None = None
+    stds: Positive | None = None
     """The range ends at |mean| + `stds` standard deviations; `std` only."""
     rounding: Literal["weight", "activation"] | None = None
     """Rule for ties in the search over exponents; `pot_mode` only."""
-    exponents: Annotated[int, Field(ge=1)] | None = None
+    exponents: Count | None = None
     """How many powers of two are tried, downward from the one that covers the range; `pot_mode` only."""
 
     @model_validator(mode="after")
@@ -132,9 +132,9 @@ class HqodOptions(Spec):
 
     terms: Annotated[tuple[Literal["tcorr", "hiou"], ...], Field(min_length=1)]
     """Task correlation (eq. 7), harmonious IoU (eq. 8)."""
-    sigma: Annotated[float, Field(gt=0)] | None = None
+    sigma: Positive | None = None
     """Weight of the harmonious IoU loss (eq. 9); it alone needs `sigma` and `gamma`."""
-    gamma: Annotated[float, Field(gt=0)] | None = None
+    gamma: Positive | None = None
     """Exponent of the harmonious IoU loss (eq. 8)."""
     normaliser: Literal["paper", "code"]
     """The sum over positive samples is divided by their number (`paper`, eq. 9) or by the head's normaliser of its box
@@ -158,9 +158,9 @@ class HardetOptions(Spec):
     """`paper`: each loss is weighed by the other's own value, and the consistency term begins at 0. `hqod`: as HQOD
     compares itself with it (VP-QOD): the classification is weighed by the box loss that is weighed already, and the
     term jumps to `margin`."""
-    alpha: Annotated[float, Field(gt=0)]
+    alpha: Positive
     """Weight of the harmonic IoU loss."""
-    gamma: Annotated[float, Field(gt=0)]
+    gamma: Positive
     """Exponent of the harmonic IoU loss."""
     margin: Annotated[float, Field(ge=0, lt=1)]
     """m of the task contrastive loss: a gap |p - u| up to it costs nothing."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.schema.base import Spec
+from bench.schema.base import Count, Spec
 
 EdgeBits = Annotated[int, Field(ge=2, le=8)]
 
@@ -44,5 +44,5 @@ class Pins(Spec):
 class Calibration(Spec):
     """Images that initialise the quantizers, in eval mode."""
 
-    images: Annotated[int, Field(ge=1)]
-    batch: Annotated[int, Field(ge=1)] = 1
+    images: Count
+    batch: Count = 1

@@ -4,11 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import Spec
-
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+from bench.schema.base import Count, Fraction, NonNegative, Positive, Spec
 
 
 class Group(Spec):
@@ -58,7 +54,7 @@ class Decay(Spec):
     kind: Literal["constant", "step", "cosine"]
     milestones: tuple[Count, ...] = ()
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    end_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    end_ratio: Fraction = 0.0
     """Cosine only: the last learning rate over the first."""
 
     @model_validator(mode="after")
@@ -73,9 +69,9 @@ class Decay(Spec):
 class Augment(Spec):
     """Training augmentation."""
 
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    flip: Fraction = 0.5
     """Probability of a horizontal flip."""
-    vertical_flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    vertical_flip: Fraction = 0.0
     scale: tuple[Positive, Positive] | None = None
     """Range of a random resize factor of the input size, before the crop or padding back to that size."""
 

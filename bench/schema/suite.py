@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from bench.schema.base import Spec
+from bench.schema.base import Count, Slug, Spec, Text
 from bench.schema.bits import Bits
 from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
@@ -17,13 +17,13 @@ from bench.schema.recipe import Recipe
 Tier = Literal["smoke", "mini", "midi", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
 MOST_SEEDS = 100
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
+MethodName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
 
 
 class MethodUse(Spec):
     """A method of a row: a built-in's name or `package.module:Class`, and its hyper-parameters."""
 
-    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
+    name: MethodName
     options: dict[str, Any] = {}
 
 
@@ -31,7 +31,7 @@ class Row(Spec):
     """One line of the table."""
 
     id: Slug
-    label: Annotated[str, Field(min_length=1)]
+    label: Text
     detector: str
     bits: Bits
     methods: tuple[MethodUse, ...] = ()
@@ -60,7 +60,7 @@ class Metric(Spec):
     """How predictions are scored; the first metric is the one that verdicts use."""
 
     variant: Literal["coco", "voc07", "voc12"]
-    area_side: Annotated[int, Field(ge=1)] = 640
+    area_side: Count = 640
     """COCO's area ranges are scaled by (area_side / 640) squared."""
     iou: Annotated[float, Field(gt=0, le=1)] = 0.5
     """VOC variants only."""
@@ -117,13 +117,13 @@ class Published(Spec):
 
     file: Slug
     """`baselines/published/<file>.yaml`."""
-    table: Annotated[str, Field(min_length=1)]
+    table: Text
 
 
 class Suite(Spec):
     """One table of one paper; found as `suites/<paper>/<table>.yaml`."""
 
-    title: Annotated[str, Field(min_length=1)]
+    title: Text
     published: Published | None = None
     policies: dict[str, Policy] = {}
     rows: tuple[Row, ...] = Field(min_length=1)
