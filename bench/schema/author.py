@@ -176,6 +176,10 @@ class WrittenSuite(Suite):
 
 
 class _Schema(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """No field has a title beside its name."""
+        return False
+
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """Without "default: null", which would promise that null may stand there."""
         found = super().default_schema(schema)
