@@ -77,7 +77,7 @@ def _start(row: Row, names: _Names) -> Iterator[Fault]:
         yield Fault(("start",), unknown("row", row.start or "", names.rows))
     elif origin.reported_only is not None:
         yield Fault(("start",), f"row {origin.id!r} is reported only: it has no checkpoint to start from")
-    elif origin.detector != row.detector and row.start_part is None:
+    elif origin.detector != row.detector and row.start_part is None and row.detector in CATALOG:
         yield Fault(("start",), f"row {origin.id!r} has another detector, {origin.detector!r}; see `start_part`")
 
 
@@ -129,7 +129,7 @@ def _unquantized(row: Row) -> Iterator[Fault]:
         yield Fault(("bits",), f"bits are {row.bits}, but no method of the row makes quantizers")
     if row.policy is not None:
         yield Fault(("policy",), "a policy without a method that makes quantizers")
-    if row.pins:
+    elif row.pins:
         yield Fault(("pins",), "pins of a row without quantizers")
 
 

@@ -117,8 +117,10 @@ def _problem(details: Any, source: Source, at: Loc, model: type[BaseModel] | Non
         return _Problem(source.key_line(place.loc), source.origin(place.loc), None, f"missing {what}")
     if raw and raw[-1] == "[key]":
         place = _place(source, at, raw[:-2], model)
-        text = f"unknown key {quote(str(raw[-2]))}"
-        text += f" (expected {context['expected']})" if "expected" in context else f": {details['msg']}"
+        if "expected" in context:
+            text = f"unknown key {quote(str(raw[-2]))} (expected {context['expected']})"
+        else:
+            text = f"key {_other(details, raw[-2]).removeprefix('the string ')}"
         return _of_key(source, (*place.loc, raw[-2]), text)
     if kind == "extra_forbidden":
         place = _place(source, at, raw[:-1], model)
