@@ -45,8 +45,14 @@ WrittenMethod = Annotated[
 """The name of a set of options in `methods`, or a method and its options in full."""
 
 
+class _Form(Spec):
+    """Base of the models that are made here; their fields bring their descriptions along."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
 def _derived(
-    model: type[Spec], doc: str, base: type[Spec] = Spec, needed: Collection[str] = (), **own: Any
+    model: type[Spec], doc: str, base: type[Spec] = _Form, needed: Collection[str] = (), **own: Any
 ) -> dict[str, Any]:
     """What `create_model` wants to make `model` with every field optional that is not `needed`, and fields of its own.
 
@@ -104,7 +110,7 @@ class NamedSet(Spec):
     """A built-in's name or `package.module:Class`."""
 
 
-class _Sets(Spec):
+class _Sets(_Form):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, NamedSet]
 
@@ -134,7 +140,7 @@ class WrittenPolicy(Policy):
     """Counts of the placement, for every tier or by tier; a row may have others."""
 
 
-class _RecipeBase(Spec):
+class _RecipeBase(_Form):
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
