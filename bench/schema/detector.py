@@ -29,7 +29,7 @@ class Test(Spec):
     score_threshold: Fraction
     """Detections with a lower score are dropped; 0 for the DETRs."""
     nms_iou: Fraction | None = None
-    """IoU above which NMS drops the lower of two detections. Every detector needs it, except the DETRs, which have no NMS."""
+    """IoU above which NMS drops the lower of two detections. All detectors but the DETRs need it; those have no NMS."""
     pre_nms: Count = 1000
     """Candidates of one pyramid level before NMS; YOLOX and the DETRs have no such limit."""
     max_per_image: Count = 100
