@@ -237,6 +237,7 @@ def loaded(root: Path, *arguments: str) -> set[str]:
 
 
 COMMANDS = [["--help"], ["list"], ["plan", "x/y"], ["show", "x/y"], ["data", "list"], ["plan", "--help"]]
+COMMANDS += [["show", "x/y", "--expanded"], ["schema"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)

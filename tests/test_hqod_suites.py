@@ -94,7 +94,7 @@ def test_no_tier_gives_a_row_with_the_losses_another_start_than_the_one_without(
 @pytest.mark.parametrize(
     ("observers", "words"),
     [
-        ("nil: {weights: {kind: lsq}}", "no row has the id 'nil'"),
+        ("nil: {weights: {kind: lsq}}", "unknown row or kind 'nil'"),
         ("fp: {weights: {kind: lsq}}", "no method of row 'fp' has weights"),
         ("lsq: {}", "names neither"),
         ("lsq: {weights: {kind: mse}}", "needs `p`"),

@@ -1,4 +1,4 @@
-"""`qdet-bench show`: a suite with everything resolved, and the placement of its quantizers."""
+"""`qdet-bench show`: a suite written out, its rows with everything resolved, and the placement of their quantizers."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("suite", metavar="SUITE", help="name such as hqod/table1, or a file")
     add_tier(parser)
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--expanded",
+        action="store_true",
+        help="show the suite file written out: no kinds, defaults or names of options, all tiers",
+    )
+    what.add_argument(
         "--quantizers",
         action="store_true",
         help="show every quantizer, and what stays in FP (builds the detector)",
     )
-    parser.add_argument(
+    what.add_argument(
         "--cost",
         action="store_true",
         help="show parameters, bytes, MACs and BOPs of each row (builds the detector)",
@@ -38,12 +44,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the specification, or with `--quantizers` the placements; 0."""
-    from bench.cli.words import yaml_lines
+    """Print the specification, or what an option asks for instead; 0."""
     from bench.plan.jobs import plan
-    from bench.schema.load import load_suite
+    from bench.schema.load import expanded, load_suite
 
     located = load_suite(args.suite, args.root)
+    if args.expanded:
+        _print(expanded(located), args)
+        return 0
     located.tier(args.tier)
     jobs = plan(located, args.tier)
     if args.cost:
@@ -51,11 +59,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         facts = _placements(jobs, args) if args.quantizers else _specification(located, jobs)
     head = {"suite": located.name, "title": located.suite.title, "file": str(located.path), "tier": args.tier}
-    if args.json:
-        print_json({**head, **facts})
-    else:
-        print("\n".join(yaml_lines({**head, **facts})))
+    _print({**head, **facts}, args)
     return 0
+
+
+def _print(facts: dict[str, Any], args: argparse.Namespace) -> None:
+    from bench.cli.words import yaml_lines
+
+    if args.json:
+        print_json(facts)
+    else:
+        print("\n".join(yaml_lines(facts)))
 
 
 def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:

@@ -102,3 +102,12 @@ def detector_facts(name: str) -> DetectorFacts:
     if "configure" not in found.members:
         raise UsageError(f"detector {name!r}: its class needs a method `configure(self, model, scale, classes)`")
     return DetectorFacts(Family(name), found.version, None)
+
+
+def is_detector(name: str) -> bool:
+    """Whether `detector_facts` knows it."""
+    try:
+        detector_facts(name)
+    except UsageError:
+        return False
+    return True
