@@ -1,36 +1,28 @@
 """Shared by the tests: a root of its own for each, and the smoke jobs, run once."""
 
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.schema.source import load_mapping
+
 PROJECT = Path(__file__).parent.parent
 SUITE = "hqod/table1"
-OTHER_ROWS = (
-    "fp-ft-hqod",
-    "lsq-hqod-w4a4",
-    "lsq-w2a2",
-    "lsq-hqod-w2a2",
-    "syncbn-fp",
-    "aqd-w4a4",
-    "aqd-hqod-w4a4",
-    "aqd-w2a2",
-    "aqd-hqod-w2a2",
-    "tqt-w4a4",
-    "tqt-fixed-w4a4",
-    "tqt-w2a2",
-    "tqt-fixed-w2a2",
-)
-"""Rows of that suite that say nothing new about the machinery; the long test of the suites runs them."""
-TOLD = (
-    '  - {id: lsq-hqod-w4a4, label: LSQ+HQOD, detector: retinanet-r18, bits: "4/4", published: lsq-hqod-w4a4, '
-    "reported_only: shortened for tests}\n"
-)
+ROWS = ("fp", "fp-ft", "lsq-w4a4")
+"""The rows of that suite which show the machinery; the long test of the suites runs the others."""
+TOLD = {
+    "id": "lsq-hqod-w4a4",
+    "label": "LSQ+HQOD",
+    "bits": "4/4",
+    "published": True,
+    "reported_only": "shortened for tests",
+}
 """A row of it that the shortened table only reports."""
 FUZZ = int(os.environ.get("QDET_FUZZ", "0"))
 """Inputs of each fuzz test outside the ordinary run: `QDET_FUZZ=7000 pytest tests -k fuzz`."""
@@ -58,16 +50,24 @@ def make_root(folder: Path) -> Path:
     return folder
 
 
-def shorten(suite: Path) -> None:
-    """Take OTHER_ROWS out of Table I, what they alone use, and the claims about them: three rows show the machinery."""
-    text = suite.read_text(encoding="utf-8")
-    text = text[: text.index("\nregime:")] + text[text.index("\ntiers:") :]
-    for start in (*(f"  - id: {row}" for row in OTHER_ROWS), "    observers:", "      qat-w2a2:", "      tqt:"):
-        indent = len(start) - len(start.lstrip())
-        text, count = re.subn(rf"(?m)^{re.escape(start)}( .*)?\n((?: {{{indent + 1},}}.*)\n)+", "", text)
-        assert count, start
-    text = text.replace("\ntiers:\n", f"{TOLD}\ntiers:\n", 1)
-    suite.write_text(text, encoding="utf-8")
+def shorten(path: Path) -> None:
+    """Leave ROWS of Table I and what they use, and no claims: three rows show the machinery."""
+    suite = load_mapping(path).data
+    rows = [row for row in suite["rows"] if row["id"] in ROWS]
+    kinds = {name: suite["kinds"][name] for name in {row["kind"] for row in rows}}
+    recipes = {row["recipe"] for row in kinds.values()}
+    for tier in suite["tiers"].values():
+        tier.pop("observers", None)
+        tier["recipes"] = {name: recipe for name, recipe in tier["recipes"].items() if name in recipes}
+    methods = {name: suite["methods"][name] for row in rows for name in row.get("methods", [])}
+    suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
+    del suite["regime"], suite["claims"], suite["defaults"]["claim"]
+    write_mapping(path, suite)
+
+
+def write_mapping(path: Path, data: dict[str, Any]) -> None:
+    """Write a suite; JSON is YAML."""
+    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 
 def bench(root: Path, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, shorten
+from conftest import PROJECT, shorten, write_mapping
 
 from bench.records.store import Store
+from bench.schema.source import load_mapping
 
 SUITE = Path("suites/hqod/table1.yaml")
 
@@ -63,17 +64,17 @@ def test_repro(checkout: Path) -> None:
     assert seconds < 10
 
     suite = checkout / SUITE
-    text = suite.read_text(encoding="utf-8")
-    head, recipe, rest = text.partition("      qat-w4a4:")
-    suite.write_text(head + recipe + rest.replace("lr: 0.001", "lr: 0.003", 1), encoding="utf-8")
+    data = load_mapping(suite).data
+    recipes = data["tiers"]["smoke"]["recipes"]
+    optimizer = recipes["ft"]["optimizer"]
+    recipes["qat-w4a4"] = {"from": "ft", "optimizer": {**optimizer, "lr": 0.003}}
+    write_mapping(suite, data)
     output, _ = repro(checkout)
     assert "3 jobs: 2 done, 1 executed" in output
 
-    text = suite.read_text(encoding="utf-8")
-    suite.write_text(
-        text.replace("activations: 69", "activations: 68", 1).replace("lr: 0.003", "lr: 0.004", 1),
-        encoding="utf-8",
-    )
+    recipes["qat-w4a4"]["optimizer"]["lr"] = 0.004
+    data["policies"]["hqod"]["pins"]["activations"] = 68
+    write_mapping(suite, data)
     # A failed row is written down, the table comes all the same, and the gate is the last to speak.
     binaries = Path(sys.executable).parent
     environment = {

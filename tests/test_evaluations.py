@@ -59,7 +59,7 @@ def test_the_tune_split(tmp_path: Path) -> None:
         load_suite("x/y", write_suite(tmp_path, text + claim).parents[2])
     suite = load_suite("x/y", write_suite(tmp_path, text).parents[2])
     job, fp = job_of(suite, "lsq"), job_of(suite, "fp")
-    assert job.protocol["scored"] == "tune" and "scored" not in fp.protocol
+    assert job.raw["scored"] == "tune" and "scored" not in fp.raw
 
 
 def test_a_row_of_the_tune_split_runs_on_it(tmp_path: Path) -> None:

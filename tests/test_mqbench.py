@@ -12,9 +12,10 @@ from conftest import PROJECT, SUITE, bench
 from detector_scales import drawn_batch, losses
 from torch import Tensor
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import load_weights, save_weights
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.methods.tqt import TqtFixed
@@ -43,7 +44,7 @@ def quantized(method: Any, bits: str) -> Any:
     placement = trace_placement(model, drawn_batch(64), TABLE.policies["hqod"], Bits.parse(bits))
     apply(model, placement, method.make_quantizers(placement))
     batches = [drawn_batch(64, images) for images in (1, 2, 3)]
-    method.calibrate(model, passes(model, batches))
+    method.calibrate(model, Batches(model, batches))
     return model
 
 
@@ -110,7 +111,7 @@ def test_mqbenchs_quantizers_are_saved_loaded_and_named_as_recipes_know_them(tmp
         for step in steps.values():
             step.mul_(1.5)
     load_weights(other, tmp_path / "x.pth", save_weights(model, tmp_path / "x.pth"))
-    first, second = (next(passes(m.eval(), [drawn_batch(64)]))() for m in (model, other))
+    first, second = (next(iter(Batches(m.eval(), [drawn_batch(64)])))() for m in (model, other))
     assert all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
 
 

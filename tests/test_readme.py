@@ -19,7 +19,9 @@ PAGES = [README, *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "data" / "R
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n?)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
-NOT_RUN, FILE = "not run: ", "tutorial: "
+NOT_RUN, FILE, COMMANDS = "not run: ", "tutorial: ", "tutorial: commands"
+ELSEWHERE = {"own-detector": "test_own_detector.py"}
+"""Pages whose COMMANDS are run by a test of their own."""
 DEFINE = 'qdet-bench() { "$PYTHON" -m bench "$@"; }; python() { "$PYTHON" "$@"; };\n'
 
 
@@ -50,7 +52,7 @@ def run_page(page: Path, root: Path) -> list[str]:
     """Write the page's files below `root` and run its shell blocks there; what each printed."""
     said = []
     for block in blocks(page):
-        if block.mark.startswith(FILE):
+        if block.mark.startswith(FILE) and block.mark != COMMANDS:
             file = root / block.mark.removeprefix(FILE)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text, encoding="utf-8")
@@ -105,9 +107,10 @@ def test_the_page_runs(page: Path, finished_root: Path) -> None:
 def test_what_is_not_run_says_why_and_is_accepted(page: Path) -> None:
     """argparse takes each command of a block that is not run; a block has no mark that nothing here understands."""
     for block in blocks(page):
-        if block.mark.startswith(FILE):
-            continue
-        if block.language == "sh" and block.mark:
+        if block.mark == COMMANDS:
+            test = PROJECT / "tests" / ELSEWHERE[page.stem]
+            assert page.name in test.read_text(encoding="utf-8") and block.language == "sh"
+        elif block.language == "sh" and block.mark:
             assert block.mark.startswith(NOT_RUN) and len(block.mark) > len(NOT_RUN) + 10, block.mark
         for words in calls(block) if block.language == "sh" else []:
             accept(words)

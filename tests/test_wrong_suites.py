@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from suite_text import RIGHT, changed, write_suite
+import wrong_short
+from suite_text import RIGHT, SHORT, changed, write_suite
+from wrong_short import REWRITTEN
 from wrong_suites import CHANGED, MARK, WHOLE
 
 from bench.cli.main import main
@@ -55,14 +57,26 @@ def expected_line(text: str) -> int:
     return text.count("\n", 0, text.index(MARK)) + 1
 
 
+@pytest.mark.parametrize("form", ["whole", "short"])
 @pytest.mark.parametrize("name", CHANGED)
-def test_change_is_refused_at_its_line(name: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_change_is_refused_at_its_line(name: str, form: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words, changes = CHANGED[name]
-    text = changed(*changes)
+    text = changed(*changes) if form == "whole" else changed(*REWRITTEN.get(name, changes), text=SHORT)
     path = write_suite(root, text.replace(MARK, ""))
     message = refused(root, capsys)
     assert message.startswith(f"qdet-bench: {path}:{expected_line(text)}: "), message
     assert words in message
+
+
+@pytest.mark.parametrize("name", wrong_short.CHANGED)
+def test_fault_of_the_short_form_is_told_once(name: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words, changes = wrong_short.CHANGED[name]
+    text = changed(*changes, text=SHORT)
+    path = write_suite(root, text.replace(MARK, ""))
+    assert main(["--root", str(root), "plan", "x/y"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"qdet-bench: {path}:{expected_line(text)}: ") and words in lines[0], lines
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -7,7 +7,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli import accept, check, compare, data, harmony, listing, plan, restore, run, score, show, submit, table
+from bench.cli import (
+    accept,
+    check,
+    compare,
+    data,
+    harmony,
+    listing,
+    plan,
+    restore,
+    run,
+    schema,
+    score,
+    show,
+    submit,
+    table,
+)
 from bench.errors import BenchError, UsageError
 
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
@@ -61,7 +76,22 @@ def _parser() -> argparse.ArgumentParser:
         help="folder that holds suites/, baselines/ and results/ (default: the working directory)",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (listing, show, plan, run, check, table, accept, restore, data, score, compare, harmony, submit):
+    for module in (
+        listing,
+        show,
+        schema,
+        plan,
+        run,
+        check,
+        table,
+        accept,
+        restore,
+        data,
+        score,
+        compare,
+        harmony,
+        submit,
+    ):
         module.add_parser(commands)
     return parser
 

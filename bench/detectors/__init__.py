@@ -1,1 +1,1 @@
-"""The bridge to mmdet: configurations, scaling, checkpoints. Beside it only the engine uses mmdet."""
+"""The bridge to mmdet: configurations, scaling, checkpoints. Beside it only `engine` and `run` use mmdet."""

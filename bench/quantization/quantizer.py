@@ -38,6 +38,8 @@ class Quantizer(nn.Module):
     """
 
     scheme = "uniform, symmetric"
+    packages: tuple[str, ...] = ()
+    """Python packages whose code computes it, beside this project's: part of a record's environment."""
 
     def __init__(self, bits: int, signed: bool, observer: Observing | None = None, shape: tuple[int, ...] = ()) -> None:
         super().__init__()

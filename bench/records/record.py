@@ -95,6 +95,8 @@ class Record(Spec):
     placement_sites: tuple[str, ...] = ()
     """Every quantizer: name, bits, sign."""
     calibration_images: tuple[int | str, ...] = ()
+    facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By method what it chose: bits, exponents, losses (its hook `facts`)."""
     data: DataFacts
     training: Training | None
     evaluations: tuple[Evaluated, ...] = ()

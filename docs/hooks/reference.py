@@ -4,9 +4,7 @@ A page holds a comment such as `<!-- generated: commands -->`; what is generated
 """
 
 import argparse
-import ast
 import inspect
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,7 +41,7 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 
 def suite() -> str:
-    """The models that a suite file is made of, each with its fields."""
+    """The models of a suite written out, each with its fields: only this form has all defaults."""
     return _tables(Suite)
 
 
@@ -52,7 +50,7 @@ def methods() -> str:
     texts = []
     for name, method in BUILTIN.items():
         model = method.options
-        texts.append(f"### `{name}`\n\n{_docstring(model)}\n\n{_fields(model, model.model_json_schema())}")
+        texts.append(f"### `{name}`\n\n{_docstring(model)}\n\n{_fields(model.model_json_schema())}")
     return "\n\n".join(texts)
 
 
@@ -60,9 +58,7 @@ def _tables(root: type[BaseModel]) -> str:
     schema = root.model_json_schema()
     models = {model.__name__: model for model in _models(root)}
     parts = {root.__name__: schema} | schema["$defs"]
-    return "\n\n".join(
-        f"### {name}\n\n{_docstring(model)}\n\n{_fields(model, parts[name])}" for name, model in models.items()
-    )
+    return "\n\n".join(f"### {name}\n\n{_docstring(model)}\n\n{_fields(parts[name])}" for name, model in models.items())
 
 
 def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -88,37 +84,17 @@ def _docstring(model: type[BaseModel]) -> str:
     return inspect.cleandoc(model.__doc__ or "").replace("\n", " ")
 
 
-def _fields(model: type[BaseModel], schema: dict[str, Any]) -> str:
-    said = {name: field.description for name, field in model.model_fields.items() if field.description}
-    said = said or _field_docstrings(model)
+def _fields(schema: dict[str, Any]) -> str:
     lines = ["| field | value | default | meaning |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         default = "required" if name in schema.get("required", ()) else _default(field.get("default"))
-        cells = (f"`{name}`", _type(field), default, said.get(name, "").replace("\n", " "))
+        cells = (f"`{name}`", _type(field), default, field.get("description", "").replace("\n", " "))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
 
 def _default(value: Any) -> str:
     return "" if value in (None, [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The string below each field, in the source of the class or of those it derives from."""
-    found: dict[str, str] = {}
-    for cls in reversed([cls for cls in model.__mro__ if issubclass(cls, BaseModel) and cls is not BaseModel]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for field, after in zip(body.body, body.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _text(after):
-                found[field.target.id] = inspect.cleandoc(_text(after)).replace("\n", " ")
-    return found
-
-
-def _text(node: ast.stmt) -> str:
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-        return node.value.value
-    return ""
 
 
 def _type(schema: dict[str, Any]) -> str:
