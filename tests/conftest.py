@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +54,23 @@ def make_root(folder: Path) -> Path:
 
 def shorten(path: Path) -> None:
     """Leave ROWS of Table I and what they use, and no claims: three rows show the machinery."""
-    suite = load_mapping(path).data
-    rows = [row for row in suite["rows"] if row["id"] in ROWS]
-    kinds = {name: suite["kinds"][name] for name in {row["kind"] for row in rows}}
-    recipes = {row["recipe"] for row in kinds.values()}
-    for tier in suite["tiers"].values():
-        tier.pop("observers", None)
-        tier["recipes"] = {name: recipe for name, recipe in tier["recipes"].items() if name in recipes}
-    methods = {name: suite["methods"][name] for row in rows for name in row.get("methods", [])}
-    suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
-    del suite["regime"], suite["claims"], suite["defaults"]["claim"]
-    write_mapping(path, suite)
+    with edited(path) as suite:
+        rows = [row for row in suite["rows"] if row["id"] in ROWS]
+        kinds = {name: suite["kinds"][name] for name in {row["kind"] for row in rows}}
+        recipes = {row["recipe"] for row in kinds.values()}
+        for tier in suite["tiers"].values():
+            tier.pop("observers", None)
+            tier["recipes"] = {name: recipe for name, recipe in tier["recipes"].items() if name in recipes}
+        methods = {name: suite["methods"][name] for row in rows for name in row.get("methods", [])}
+        suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
+        del suite["regime"], suite["claims"], suite["defaults"]["claim"]
 
 
-def write_mapping(path: Path, data: dict[str, Any]) -> None:
-    """Write a suite; JSON is YAML."""
+@contextmanager
+def edited(path: Path) -> Iterator[dict[str, Any]]:
+    """A suite's values, to change at will; written back in the end, as JSON, which is YAML."""
+    data = load_mapping(path).data
+    yield data
     path.write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 

@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, shorten, write_mapping
+from conftest import PROJECT, edited, shorten
 
 from bench.records.store import Store
-from bench.schema.source import load_mapping
 
 SUITE = Path("suites/hqod/table1.yaml")
 
@@ -64,17 +63,15 @@ def test_repro(checkout: Path) -> None:
     assert seconds < 10
 
     suite = checkout / SUITE
-    data = load_mapping(suite).data
-    recipes = data["tiers"]["smoke"]["recipes"]
-    optimizer = recipes["ft"]["optimizer"]
-    recipes["qat-w4a4"] = {"from": "ft", "optimizer": {**optimizer, "lr": 0.003}}
-    write_mapping(suite, data)
+    with edited(suite) as data:
+        recipes = data["tiers"]["smoke"]["recipes"]
+        recipes["qat-w4a4"]["optimizer"] = {**recipes["ft"]["optimizer"], "lr": 0.003}
     output, _ = repro(checkout)
     assert "3 jobs: 2 done, 1 executed" in output
 
-    recipes["qat-w4a4"]["optimizer"]["lr"] = 0.004
-    data["policies"]["hqod"]["pins"]["activations"] = 68
-    write_mapping(suite, data)
+    with edited(suite) as data:
+        data["tiers"]["smoke"]["recipes"]["qat-w4a4"]["optimizer"]["lr"] = 0.004
+        data["policies"]["hqod"]["pins"]["activations"] = 68
     # A failed row is written down, the table comes all the same, and the gate is the last to speak.
     binaries = Path(sys.executable).parent
     environment = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, SUITE, bench, make_root
+from conftest import PROJECT, SUITE, bench, edited, make_root
 from version_guard import faults, load_guard
 
 from bench.records.record import Record
@@ -22,11 +22,8 @@ def records(root: Path) -> dict[str, Record]:
     return {record.provenance.asked_by.split()[1]: record for record in Store(root).records()}
 
 
-def edit(root: Path, old: str, new: str, count: int = 1, suite: str = SUITE) -> None:
-    path = root / "suites" / f"{suite}.yaml"
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, count), encoding="utf-8")
+def suite_file(root: Path) -> Path:
+    return root / "suites" / f"{SUITE}.yaml"
 
 
 def test_a_repeated_run_does_nothing(smoke_root: Path) -> None:
@@ -48,10 +45,9 @@ def test_the_same_jobs_give_the_same_predictions(smoke_root: Path, tmp_path: Pat
 
 
 def test_one_edited_learning_rate_runs_one_job(finished_root: Path) -> None:
-    text = (finished_root / "suites" / f"{SUITE}.yaml").read_text(encoding="utf-8")
-    smoke = text[: text.index("\n  mini:")]
-    recipe = smoke[smoke.index("      qat-w4a4:") :]
-    edit(finished_root, recipe, recipe.replace("lr: 0.001", "lr: 0.002"))
+    with edited(suite_file(finished_root)) as suite:
+        recipes = suite["tiers"]["smoke"]["recipes"]
+        recipes["qat-w4a4"]["optimizer"] = {**recipes["ft"]["optimizer"], "lr": 0.002}
     planned = json.loads(bench(finished_root, "plan", SUITE, *SMOKE, "--json").stdout)
     assert "recipe.optimizer.lr" in json.dumps(planned)
     done = bench(finished_root, "run", SUITE, *SMOKE)
@@ -114,10 +110,9 @@ class Failing:
 )
 def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, reason: str) -> None:
     (finished_root / "failing.py").write_text(FAILING, encoding="utf-8")
-    method = f'{{name: "failing:Failing", options: {{at: {at}}}}}'
-    head = "id: bad, label: Bad, recipe: ft, start: fp, detector"
-    row = f'  - {{{head}: retinanet-r18, bits: "32/32", methods: [{method}]}}\n'
-    edit(finished_root, "\ntiers:\n", f"{row}\ntiers:\n")
+    method = {"name": "failing:Failing", "options": {"at": at}}
+    with edited(suite_file(finished_root)) as suite:
+        suite["rows"].append({"id": "bad", "kind": "ft", "label": "Bad", "methods": [method]})
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "4 jobs: 3 done, 1 failed" in done.stdout and reason in done.stdout
     table = bench(finished_root, "table", SUITE, *SMOKE).stdout
@@ -126,7 +121,8 @@ def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, re
 
 
 def test_wrong_pins_fail_the_row_before_it_trains(finished_root: Path) -> None:
-    edit(finished_root, "activations: 69", "activations: 70")
+    with edited(suite_file(finished_root)) as suite:
+        suite["policies"]["hqod"]["pins"]["activations"] = 70
     shutil.rmtree(Store(finished_root).folder(records(finished_root)["lsq-w4a4"].identity).path)
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "placement differs from the suite's pins: activations 69 instead of 70" in done.stdout

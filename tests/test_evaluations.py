@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import SUITE, bench, make_root
+from conftest import SUITE, bench, edited, make_root
 from factories import job_of, located, measure_all, record, store_record, suite_data
 from suite_text import LSQ_ROW, changed, write_suite
 
@@ -27,14 +27,9 @@ def records(root: Path) -> dict[str, Record]:
 def scored_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke jobs again: FP+ft and LSQ scored during training, and LSQ on the tune split too."""
     root = make_root(tmp_path_factory.mktemp("scored") / "root")
-    path = root / "suites" / f"{SUITE}.yaml"
-    text = path.read_text(encoding="utf-8")
-    smoke = text[text.index("\n  smoke:\n") : text.index("\n  mini:\n")]
-    later = smoke
-    for name in ("ft", "qat-w4a4"):
-        head = f"      {name}:\n        unit: step\n"
-        later = changed((head, f"{head}        evaluation: {{first: 1, every: 2}}\n"), text=later)
-    path.write_text(changed((smoke, later), text=text), encoding="utf-8")
+    with edited(root / "suites" / f"{SUITE}.yaml") as suite:
+        # `qat-w4a4` takes it over.
+        suite["tiers"]["smoke"]["recipes"]["ft"]["evaluation"] = {"first": 1, "every": 2}
     bench(root, "run", SUITE, "--tier", "smoke", "--jobs", "2")
     return root
 

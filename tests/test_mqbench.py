@@ -2,13 +2,14 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import PROJECT, SUITE, bench
+from conftest import PROJECT, SUITE, bench, edited
 from detector_scales import drawn_batch, losses
 from torch import Tensor
 
@@ -117,11 +118,12 @@ def test_mqbenchs_quantizers_are_saved_loaded_and_named_as_recipes_know_them(tmp
 
 @live
 def test_a_row_with_the_backend_runs_and_records_the_version(tmp_path: Path) -> None:
-    text = (PROJECT / "suites" / f"{SUITE}.yaml").read_text(encoding="utf-8")
     (tmp_path / "baselines").symlink_to(PROJECT / "baselines")
     file = tmp_path / "suites" / f"{SUITE}.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text(text.replace("range_test: mqbench\n", "range_test: mqbench\n          backend: mqbench\n", 1))
+    shutil.copy(PROJECT / "suites" / f"{SUITE}.yaml", file)
+    with edited(file) as suite:
+        suite["methods"]["lsq"]["backend"] = "mqbench"
     bench(tmp_path, "run", SUITE, "--tier", "smoke", "--rows", "lsq-w4a4")
     packages = {r.row: r.environment["packages"] for r in map(_Named, Store(tmp_path).records())}
     assert packages["lsq-w4a4"]["mqbench"].startswith("0.0.6") and "mqbench" not in packages["fp"]

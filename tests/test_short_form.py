@@ -1,11 +1,15 @@
 """The short form of a suite: what it means, which lines its errors name, and its JSON Schema."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, fuzz_examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from suite_text import RIGHT, SHORT, changed, write_suite
 
@@ -282,3 +286,55 @@ def test_wrong_suites_do_not_fit_the_schema(old: str, new: str, tmp_path: Path, 
 def test_a_recipe_that_takes_over_another_needs_nothing_else(tmp_path: Path, schema: Draft202012Validator) -> None:
     text = changed(("    seeds: 3\n", "      more: {from: qat}\n    seeds: 3\n"), text=SHORT)
     schema.validate(load_mapping(write_suite(tmp_path, text)).data)
+
+
+VALUES: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, "", [], {}, ["lsq"], {"from": "qat"}, {"name": "lsq"}),
+    *("fp", "lsq", "int4", "qat", "mini"),
+)
+KEYS = (
+    "id",
+    "kind",
+    "from",
+    "name",
+    "pins",
+    "methods",
+    "mini",
+    "lsq",
+    "int4",
+    "row",
+    "published",
+    "observers",
+    "other",
+)
+
+
+def _containers(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return ([value] if isinstance(value, dict | list) else []) + [c for entry in inner for c in _containers(entry)]
+
+
+@settings(max_examples=fuzz_examples(150), deadline=None)
+@given(random=st.randoms(use_true_random=False))
+def test_fuzz_any_suite_is_read_or_refused(random: Random, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Values of a right suite are replaced, added or taken away: no fault of an author makes the reader fall over."""
+    folder = tmp_path_factory.getbasetemp() / "fuzz"
+    data = load_mapping(write_suite(folder, SHORT)).data
+    for _ in range(random.randint(1, 3)):
+        holder = random.choice([c for c in _containers(data) if c] or [data])
+        value = deepcopy(random.choice(VALUES))
+        if isinstance(holder, list):
+            holder[random.randrange(len(holder))] = value
+        elif random.random() < 0.3:
+            holder[random.choice(KEYS)] = value
+        elif random.random() < 0.3:
+            del holder[random.choice(list(holder))]
+        else:
+            holder[random.choice(list(holder))] = value
+    path = write_suite(folder, json.dumps(data))
+    try:
+        suite = load_suite("x/y", folder).suite
+    except UsageError as error:
+        assert all(line.startswith((f"{path}:1: ", "… and ")) for line in str(error).splitlines()), error
+    else:
+        assert Suite.model_validate_json(json.dumps(expand(load_mapping(path)).data)) == suite
