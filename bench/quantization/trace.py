@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -151,19 +152,41 @@ def _operation(func: Any, options: dict[str, Any]) -> str:
     return name if name.endswith("__") else name.removesuffix("_")
 
 
-class _Running:
-    """Which modules are running."""
+class _Recording:
+    """What is known while the pass runs."""
 
-    def __init__(self) -> None:
-        self.stack: list[str] = []
+    def __init__(self, layers: Collection[str]) -> None:
+        self.layers = frozenset(layers)
+        self.producers = _Producers(_Writes())
+        self.reads: list[Read] = []
+        self.running: list[str] = []
         self.entered: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.numbers: dict[tuple[int, int, int], int] = {}
 
-    def enter(self, name: str) -> None:
-        self.stack.append(name)
-        self.entered[name] += 1
+    def around(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """The forward of the module `name` so that it is noticed."""
 
-    def leave(self) -> None:
-        self.stack.pop()
+        def noticed(*args: Any, **kwargs: Any) -> Any:
+            if not self.entered:
+                self.producers.start(tensors((args, kwargs)))
+            if name in self.layers:
+                self.read(name, next(tensors((args, kwargs))))
+            self.entered[name] += 1
+            self.running.append(name)
+            try:
+                return forward(*args, **kwargs)
+            finally:
+                self.running.pop()
+
+        return noticed
+
+    def read(self, name: str, x: Tensor) -> None:
+        self.producers.alive.append(x)
+        number = self.numbers.setdefault(self.producers.key(x), len(self.numbers))
+        producer, within = self.producers.of_read(x), tuple(self.running)
+        self.reads.append(Read(name, self.calls[name], number, producer, tuple(x.shape), within))
+        self.calls[name] += 1
 
 
 @torch.no_grad()
@@ -172,33 +195,25 @@ def record_reads(model: nn.Module, layers: Collection[str], forward: Callable[[]
 
     The model's input is what the first module that runs is given.
     """
-    producers, running = _Producers(_Writes()), _Running()
-    reads: list[Read] = []
-    calls: Counter[str] = Counter()
-    numbers: dict[tuple[int, int, int], int] = {}
+    recording = _Recording(layers)
+    with _noticed(model, recording), recording.producers.writes, recording.producers:
+        forward()
+    once = {name for name, times in recording.entered.items() if times == 1}
+    return [read._replace(within=tuple(n for n in read.within if n in once)) for read in recording.reads]
 
-    def before(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-            if not running.entered:
-                producers.start(tensors((args, options)))
-            running.enter(name)
-            if name in watched:
-                x = args[0]
-                producers.alive.append(x)
-                number = numbers.setdefault(producers.key(x), len(numbers))
-                within = tuple(running.stack[:-1])
-                reads.append(Read(name, calls[name], number, producers.of_read(x), tuple(x.shape), within))
-                calls[name] += 1
 
-        return hook
-
-    watched = frozenset(layers)
-    hooks = [m.register_forward_pre_hook(before(n), with_kwargs=True) for n, m in model.named_modules()]
-    hooks += [m.register_forward_hook(lambda *_: running.leave()) for m in model.modules()]
+@contextmanager
+def _noticed(model: nn.Module, recording: _Recording) -> Iterator[None]:
+    """Let every module of `model` tell when it runs. By its forward, since some of mmdet's are run without their hooks:
+    a detector's `tensor` mode calls `bbox_head.forward`."""
+    modules = dict(model.named_modules())
+    own = {name: module.__dict__["forward"] for name, module in modules.items() if "forward" in module.__dict__}
+    for name, module in modules.items():
+        module.__dict__["forward"] = recording.around(name, module.forward)
     try:
-        with producers.writes, producers:
-            forward()
+        yield
     finally:
-        for handle in hooks:
-            handle.remove()
-    return [r._replace(within=tuple(n for n in r.within if running.entered[n] == 1)) for r in reads]
+        for name, module in modules.items():
+            del module.__dict__["forward"]
+            if name in own:
+                module.__dict__["forward"] = own[name]
