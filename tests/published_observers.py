@@ -10,6 +10,7 @@ PUBLISHED = {
     "minmax": Observer(kind="minmax"),
     "ema_minmax": Observer(kind="ema_minmax", ema=0.9),
     "mse": Observer(kind="mse", p=2.0),
+    "mse24": Observer(kind="mse", p=2.4),
     "ema_mse": Observer(kind="ema_mse", p=2.0, ema=0.9),
     "lsq": Observer(kind="lsq"),
     "percentile": Observer(kind="percentile", q=99.999),

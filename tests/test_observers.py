@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from published_observers import PUBLISHED, scale
 from pydantic import ValidationError
 
 from bench.calibration import search
-from bench.calibration.observers import StepObserver
+from bench.calibration.observers import ChannelObserver, StepObserver, make_observer
 from bench.quantization.functional import mqbench_codes
 from bench.quantization.ranges import integer_range, step_of_range
 from bench.schema.methods import Observer
@@ -87,6 +88,77 @@ def test_the_fast_search_is_the_plain_one(
     assert torch.equal(observer.step(), plain_search(x, *integer_range(*form), form[1], p))
 
 
+def by_candidates(observer: StepObserver | ChannelObserver, x: torch.Tensor, everything: bool) -> torch.Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        if everything:
+            patch.setattr(search, "_near_best_power", lambda x, steps, *_: range(len(steps)))
+        observer.observe(x)
+    return observer.step()
+
+
+BULKS = {
+    "relu": lambda g: torch.randn(700_000, generator=g).relu(),
+    "outliers": lambda g: torch.cat([torch.randn(600_000, generator=g), torch.tensor([300.0, -200.0])]),
+    "quantized already": lambda g: torch.randint(-7, 8, (600_000,), generator=g) * 0.013,
+    "two scales": lambda g: torch.cat([torch.randn(550_000, generator=g) * 1e-3, torch.randn(5_000, generator=g)]),
+    "tiny and one": lambda g: torch.cat([torch.randn(550_000, generator=g) * 1e-6, torch.tensor([3.0, -1.0])]),
+    "constant": lambda g: torch.full((550_000,), 0.3),
+}
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.4, 3.5, 8.0])
+@pytest.mark.parametrize("form", [(2, True), (4, False), (8, True)], ids=str)
+def test_a_search_in_bins_is_the_whole_one(form: tuple[int, bool], p: float) -> None:
+    """More values than bins: the same choice, for tensors that are hard to put into bins."""
+    for name, draw in BULKS.items():
+        x = draw(torch.Generator().manual_seed(0))
+        x = x if form[1] else x.relu()
+        spec = Observer(kind="mse", p=p)
+        fast, slow = (StepObserver(spec, *integer_range(*form), form[1]) for _ in range(2))
+        fast.shrinks = slow.shrinks = 20
+        assert torch.equal(by_candidates(fast, x, False), by_candidates(slow, x, True)), name
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from(RANGES), st.sampled_from([0.5, 1.0, 2.4, 8.0]), st.floats(-12, 12), st.integers(1, 40),
+    st.integers(0, 2**31),
+)  # fmt: skip
+def test_a_search_by_channel_is_the_whole_one(
+    form: tuple[int, bool], p: float, log_scale: float, count: int, seed: int
+) -> None:
+    x = torch.randn(3, count, generator=torch.Generator().manual_seed(seed)) * 10**log_scale
+    spec = Observer(kind="mse", p=p)
+    fast, slow = (ChannelObserver(spec, *integer_range(*form), form[1], (3, 1)) for _ in range(2))
+    assert torch.equal(by_candidates(fast, x, False), by_candidates(slow, x, True))
+
+
+def test_without_numba_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(300, generator=torch.Generator().manual_seed(0))
+    fast = scale(x, "mse24", -8, 7, True)
+    monkeypatch.setattr(search, "_compiled", lambda: None)
+    assert list(search._near_best_power(x, [0.1, 0.2], -8, 7, 2.4)) == [0, 1]
+    assert float(scale(x, "mse24", -8, 7, True)) == float(fast)
+
+
+@pytest.mark.parametrize("shape", [(), (64, 1, 1, 1)], ids=["tensor", "channel"])
+def test_the_search_by_a_power_is_several_times_faster(shape: tuple[int, ...]) -> None:
+    x = torch.randn(64, 256, 3, 3, generator=torch.Generator().manual_seed(0))
+    x = x if shape else torch.cat([x] * 6)
+    spec = Observer(kind="mse", p=2.4)
+    by_candidates(make_observer(spec, 4, True, shape and (2, 1, 1, 1)), x[:2], False)  # compiled
+    ratios = []
+    for _ in range(5):
+        spent = []
+        for everything in (False, True):
+            observer = make_observer(spec, 4, True, shape)
+            began = time.process_time()
+            by_candidates(observer, x, everything)
+            spent.append(time.process_time() - began)
+        ratios.append(spent[1] / spent[0])
+    assert sorted(ratios)[2] > (2 if shape else 5), ratios
+
+
 def test_the_search_drops_most_candidates() -> None:
     x = torch.randn(20000, generator=torch.Generator().manual_seed(0))
     steps = [float(x.abs().max()) / 7.5 * (1 - 0.01 * i) for i in range(95)]
@@ -116,7 +188,8 @@ def test_percentile_is_numpys_nearest_rank(values: list[float], q: float) -> Non
     observer.observe(x)
     sizes = np.sort(np.abs(np.array(values, dtype=np.float32)))
     end = sizes[max(1, math.ceil(q / 100 * len(values))) - 1]
-    assert float(observer.threshold()) == pytest.approx(max(float(end), 2**-23), abs=0)
+    # Without a range the step is 1: TQT's threshold is then qmax + 1.
+    assert float(observer.threshold()) == (float(end) if end > 2**-23 else 8.0)
 
 
 def test_three_sigma_is_the_mean_and_three_deviations() -> None:

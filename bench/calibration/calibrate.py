@@ -1,30 +1,88 @@
 """Initialise the quantizers of a model from calibration passes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench.quantization.apply import quantized_layers
+from bench.errors import BenchError
+from bench.quantization.apply import quantized_layers, site_names
 from bench.quantization.quantizer import Quantizer
 
 
 @torch.no_grad()
 def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
-    """Initialise every step size: weights from themselves, activations from FP passes in eval mode."""
+    """Initialise every step size: weights from themselves, activations from FP passes in eval mode.
+
+    Raises BenchError, naming the site, where a value is not finite or an observer has nothing to go by.
+    """
     training = model.training
     model.eval()
-    for layer in quantized_layers(model).values():
-        if layer.held.weight.observer is not None:
-            layer.held.weight.observer.observe(layer.weight)
-        layer.held.weight.mode = "off"
-        for quantizer in layer.held.inputs:
-            quantizer.mode = "observe"
-    for forward in forwards:
-        forward()
+    names = site_names(model)
+    inputs: dict[Quantizer, None] = {}
+    for name, layer in quantized_layers(model).items():
+        alive = _alive(f"{name}.weight", layer.weight)
+        if layer.held.weight is not None:
+            _observe_weight(layer.held.weight, layer.weight)
+            layer.held.weight.dead = not alive
+        inputs.update(dict.fromkeys(q for q in layer.held.inputs if q is not None))
+    for quantizer in inputs:
+        quantizer.mode, quantizer.dead = "observe", True
+    with _watched({quantizer: names.get(quantizer, "") for quantizer in inputs}):
+        for forward in forwards:
+            forward()
     for module in model.modules():
         if isinstance(module, Quantizer):
-            module.initialise()
-            module.mode = "quantize"
+            _initialise(module, names.get(module, ""))
     model.train(training)
+
+
+def dead_sites(model: nn.Module) -> tuple[str, ...]:
+    """The sites that were zero, or empty, throughout calibration: a step found there says nothing about the data."""
+    return tuple(name for quantizer, name in site_names(model).items() if quantizer.dead)
+
+
+def _observe_weight(quantizer: Quantizer, weight: Tensor) -> None:
+    if quantizer.observer is not None:
+        quantizer.observer.observe(weight)
+    quantizer.mode = "off"
+
+
+def _initialise(quantizer: Quantizer, name: str) -> None:
+    try:
+        quantizer.initialise()
+    except RuntimeError as error:
+        raise BenchError(f"calibration: {name}: {error}") from error
+    quantizer.mode = "quantize"
+
+
+@contextmanager
+def _watched(quantizers: dict[Quantizer, str]) -> Iterator[None]:
+    """Look at all that is fed to quantizers, whatever they do with it."""
+
+    def watch(name: str) -> Callable[[Quantizer, tuple[Tensor, ...]], None]:
+        def hook(quantizer: Quantizer, args: tuple[Tensor, ...]) -> None:
+            if _alive(name, args[0]):
+                quantizer.dead = False
+
+        return hook
+
+    hooks = [quantizer.register_forward_pre_hook(watch(name)) for quantizer, name in quantizers.items()]
+    try:
+        yield
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def _alive(name: str, x: Tensor) -> bool:
+    """Whether a tensor has values other than 0; BenchError where one is not finite."""
+    if x.numel() == 0:
+        return False
+    low, high = torch.stack(torch.aminmax(x)).tolist()
+    # NaN is neither at or below a number nor above.
+    if not float("-inf") < low <= high < float("inf"):
+        raise BenchError(f"calibration: {name} has values that are not finite ({low} to {high})")
+    return bool(low or high)

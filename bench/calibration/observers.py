@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from bench.calibration import search
-from bench.quantization.ranges import Unsigned, integer_range, step_of_range, zero_point
+from bench.quantization.ranges import EPS, Unsigned, integer_range, or_one, step_of_range, zero_point
 from bench.schema.methods import Observer
 
 
 def make_observer(
     spec: Observer, bits: int, signed: bool, shape: tuple[int, ...] = ()
 ) -> "StepObserver | ChannelObserver":
-    """The observer of a quantizer; with `shape` [out, 1, ...] one of each output channel of a weight."""
+    """The observer of a quantizer; with `shape` one of each channel: [out, 1, ...] of a weight, [1, c, 1, 1] of an
+    activation [n, c, h, w]."""
     qmin, qmax = integer_range(bits, signed)
     return ChannelObserver(spec, qmin, qmax, signed, shape) if shape else StepObserver(spec, qmin, qmax, signed)
 
@@ -38,11 +39,14 @@ class StepObserver:
         self.total = 0.0
         self.count = 0
         self.exponents: Counter[int] = Counter()
+        self.saw_empty = False
 
     @torch.no_grad()
     def observe(self, x: Tensor) -> None:
-        """Take one batch `x` of any shape into account."""
-        if self.spec.kind == "lsq":
+        """Take one batch `x` of any shape into account; an empty one (no proposals) has nothing to say."""
+        if x.numel() == 0:
+            self.saw_empty = True
+        elif self.spec.kind == "lsq":
             self.total += float(x.abs().double().sum())
             self.count += x.numel()
         elif self.spec.kind == "pot_mode":
@@ -51,17 +55,19 @@ class StepObserver:
             self._merge(*self._range(x))
 
     def step(self) -> Tensor:
-        """The step size, a tensor of no dimension; RuntimeError where nothing was observed."""
+        """The step size, a tensor of no dimension; 1.0 where there were no values but zeros.
+
+        RuntimeError where nothing was observed.
+        """
         if self.count:
-            step = 2 * self.total / self.count / self.qmax**0.5
-            return torch.tensor(max(step, torch.finfo(torch.float32).eps))
+            return or_one(torch.tensor(2 * self.total / self.count / self.qmax**0.5))
         if self.exponents:
             most = max(self.exponents.values())
             return torch.tensor(2.0 ** -min(e for e, times in self.exponents.items() if times == most))
         return step_of_range(*self._seen(), self.qmin, self.qmax, self.signed, self.unsigned)
 
     def threshold(self) -> Tensor:
-        """The end of the range, TQT's t, a tensor of no dimension; step * (qmax + 1) where no range is observed.
+        """The end of the range, TQT's t, a tensor of no dimension; step * (qmax + 1) where there is no range.
 
         RuntimeError where nothing was observed.
         """
@@ -69,10 +75,12 @@ class StepObserver:
             return self.step() * (self.qmax + 1)
         low, high = self._seen()
         end = torch.maximum(-low, high) if self.signed else high
-        return end.clamp_min(torch.finfo(end.dtype).eps)
+        return torch.where(end <= EPS, torch.full_like(end, self.qmax + 1), end)
 
     def _seen(self) -> tuple[Tensor, Tensor]:
         if self.low is None or self.high is None:
+            if self.saw_empty:
+                return torch.zeros(()), torch.zeros(())
             raise RuntimeError("the observer saw no data")
         return self.low, self.high
 
@@ -102,7 +110,8 @@ class StepObserver:
     def _shrink(self, x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         declared = (self.qmin, self.qmax, self.signed, self.unsigned)
         keeps = [1.0 - 0.01 * i for i in range(self.shrinks)]
-        steps = [float(step_of_range(low * keep, high * keep, *declared)) for keep in keeps]
+        kept = torch.tensor(keeps, dtype=low.dtype, device=low.device)
+        steps: list[float] = step_of_range(low * kept, high * kept, *declared).tolist()
         keep = keeps[search.shrink(x, steps, zero_point(*declared), self.qmin, self.qmax, self.spec.p or 2.0)]
         return low * keep, high * keep
 
@@ -115,17 +124,19 @@ class StepObserver:
 
 
 class ChannelObserver:
-    """One StepObserver for each output channel of a weight."""
+    """One StepObserver for each channel: along the one dimension in which `shape` is not 1."""
 
     def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool, shape: tuple[int, ...]) -> None:
         self.shape = shape
+        self.axis = max(range(len(shape)), key=lambda k: shape[k])
         self.channels = [
-            StepObserver(spec, qmin, qmax, signed, shrinks=search.CHANNEL_SHRINK_STEPS) for _ in range(shape[0])
+            StepObserver(spec, qmin, qmax, signed, shrinks=search.CHANNEL_SHRINK_STEPS) for _ in range(shape[self.axis])
         ]
 
     def observe(self, x: Tensor) -> None:
-        """Take one weight [out, ...] into account."""
-        for observer, channel in zip(self.channels, x, strict=True):
+        """Take one weight [out, ...], or one batch of an activation [n, c, ...], into account."""
+        own = x.unbind(self.axis) if len(self.channels) > 1 else (x,)
+        for observer, channel in zip(self.channels, own, strict=True):
             observer.observe(channel)
 
     def step(self) -> Tensor:

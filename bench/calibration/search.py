@@ -1,7 +1,9 @@
 """Searches of the observers: over shrunken ranges and over powers of two (MQBench 00f477d)."""
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -22,11 +24,16 @@ At 8 bits a float32 difference |q(x) - x| has a relative rounding error of about
 """
 
 
+UNDERFLOW = 1e-36
+"""Errors below this may be 0 in float32, and equal."""
+
+
 def shrink(x: Tensor, steps: list[float], zero_point: int, qmin: int, qmax: int, p: float) -> int:
     """The first i with the smallest mean of |q_i(x) - x|^p, q_i having the step `steps[i]`.
 
-    For p = 2 a search in float64 on the sorted values first drops those that cannot be the smallest; all errors that
-    are compared are computed in float32 as MQBench does, so that its choice is ours.
+    A search in float64 first drops the steps that cannot be the best: for p = 2 on the sorted values, else by the
+    tables of `shrink_errors`. Those whose error comes within SLACK of the smallest are compared as MQBench compares
+    them, computed in float32, so that its choice is ours.
 
     Args:
         x: tensor of any shape.
@@ -37,8 +44,9 @@ def shrink(x: Tensor, steps: list[float], zero_point: int, qmin: int, qmax: int,
         p: exponent.
     """
     candidates: Iterable[int] = range(len(steps))
-    if p == 2 and qmax - qmin <= 255 and x.is_cpu and x.dtype == torch.float32 and bool(torch.isfinite(x).all()):
-        candidates = _near_best(x, steps, qmin - zero_point, qmax - zero_point)
+    if qmax - qmin <= 255 and x.is_cpu and x.dtype == torch.float32 and bool(torch.isfinite(x).all()):
+        codes = (qmin - zero_point, qmax - zero_point)
+        candidates = _near_best(x, steps, *codes) if p == 2 else _near_best_power(x, steps, *codes, p)
     best, best_error = 0, float("inf")
     for i in candidates:
         quantized = torch.fake_quantize_per_tensor_affine(x, steps[i], zero_point, qmin, qmax)
@@ -65,6 +73,25 @@ def _near_best(x: Tensor, steps: list[float], low: int, high: int) -> list[int]:
     # The last term is far above what cancels in float64.
     limit = min(errors) * (1 + SLACK) + 1e-9 * energy
     return [i for i, error in enumerate(errors) if error <= limit]
+
+
+def _near_best_power(x: Tensor, steps: list[float], low: int, high: int, p: float) -> Iterable[int]:
+    """As `_near_best` for any exponent; all steps where numba cannot compile."""
+    near_best = _compiled()
+    if near_best is None:
+        return range(len(steps))
+    # The relative error of a power is p times that of its base.
+    slack = SLACK * max(1.0, p / 2)
+    found: list[int] = near_best(x.detach().flatten().numpy(), np.array(steps), low, high, p, slack, UNDERFLOW)
+    return found
+
+
+@functools.cache
+def _compiled() -> Callable[..., list[int]] | None:
+    try:
+        return import_module("bench.calibration.shrink_errors").near_best  # type: ignore[no-any-return]
+    except Exception:  # absent, of another NumPy, or its compiler does not know this processor
+        return None
 
 
 def exponent(x: Tensor, scale: Tensor, qmin: int, qmax: int, rounding: Rounding, count: int) -> int:

@@ -159,6 +159,7 @@ class _Run:
             placement=placed.pins if placed else None,
             placement_sites=placed.sites if placed else (),
             calibration_images=placed.images if placed else (),
+            dead_sites=placed.dead if placed else (),
             facts=self.methods.facts(self.model),
             data=_data_facts(self.protocol.pin, self.splits),
             training=_training(self.trained.losses),

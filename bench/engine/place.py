@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from bench.calibration.batches import Batches
+from bench.calibration.calibrate import dead_sites
 from bench.data.dataset import Dataset
 from bench.detectors.pipeline import Draw, subtracts_mean, train_loader
 from bench.engine.seeds import seed_all
@@ -31,6 +32,8 @@ class Placed(NamedTuple):
     """Python packages beside the project's own whose code computes them."""
     images: tuple[int | str, ...]
     """Ids of the calibration images."""
+    dead: tuple[str, ...]
+    """Quantizers whose tensor was zero throughout calibration: their step sizes say nothing about the data."""
 
 
 def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: Protocol, pins: Pins | None) -> Placed:
@@ -58,6 +61,7 @@ def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: P
         _describe(quantizers),
         tuple(dict.fromkeys(package for quantizer in quantizers.values() for package in quantizer.packages)),
         tuple(sample.img_id for batch in loaded for sample in batch["data_samples"]),
+        dead_sites(model),
     )
 
 

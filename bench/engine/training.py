@@ -21,8 +21,9 @@ from bench.engine.rate import Lengths, factor
 from bench.engine.resume import Snapshots
 from bench.engine.world import mean, world
 from bench.errors import BenchError
+from bench.quantization.apply import STATE, freeze_quantizers
 from bench.records.record import Evaluated
-from bench.schema.recipe import Recipe
+from bench.schema.recipe import Group, Recipe, most_specific
 
 
 class Trained(NamedTuple):
@@ -121,7 +122,7 @@ def train(
         work_dir=str(folder),
         train_dataloader=loader(snapshots.done),
         train_cfg=dict(by_epoch=False, max_iters=lengths.total - snapshots.done),
-        optim_wrapper=_optimizer(recipe),
+        optim_wrapper=_optimizer(recipe, {}),
         default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
         custom_hooks=[watch, evaluations, snapshots],
         randomness=dict(seed=seed, deterministic=True),
@@ -165,9 +166,14 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[
     def loss(batch_inputs: torch.Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
         terms = dict(plain(batch_inputs, batch_data_samples))
         batch = {"inputs": batch_inputs, "data_samples": batch_data_samples}
-        for number, regulariser in enumerate(regularisers):
-            # mmengine sums the entries whose name holds "loss".
-            terms[f"regulariser_{number}_loss"] = regulariser(model, batch)
+        # A regulariser may ask for the detector's own loss once more.
+        patched.loss = plain
+        try:
+            for number, regulariser in enumerate(regularisers):
+                # mmengine sums the entries whose name holds "loss".
+                terms[f"regulariser_{number}_loss"] = regulariser(model, batch)
+        finally:
+            patched.loss = loss
         return terms
 
     patched.loss = loss
@@ -180,10 +186,12 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[
 def optim_wrapper(model: nn.Module, recipe: Recipe) -> Any:
     """mmengine's optimizer of the recipe over the model's parameters.
 
+    Raises BenchError for a group of the recipe that fits none of them.
+
     Neighbours of equal settings are one group and are stepped together, which changes no bit: mmengine gives every
     parameter a group of its own, and step sizes are many. Only neighbours, since clipping sums norms in their order.
     """
-    wrapper = build_optim_wrapper(model, _optimizer(recipe))
+    wrapper = build_optim_wrapper(model, _optimizer(recipe, _groups(model, recipe)))
     groups: list[dict[str, Any]] = []
     for group in wrapper.optimizer.param_groups:
         if groups and all(groups[-1][key] == group[key] for key in group if key != "params"):
@@ -194,19 +202,35 @@ def optim_wrapper(model: nn.Module, recipe: Recipe) -> Any:
     return wrapper
 
 
-def _optimizer(recipe: Recipe) -> dict[str, Any]:
+def _groups(model: nn.Module, recipe: Recipe) -> dict[str, Group]:
+    """The group of each parameter that has one, by its full name, of which mmengine takes the longest that fits."""
+    groups = recipe.optimizer.groups
+    inner: nn.Module = getattr(model, "module", model)
+    # Quantizers stand under the names of their sites, with slashes. One may hold its step in a buffer.
+    names = {n: n.replace("/", ".") for n, _ in inner.named_parameters(remove_duplicate=False)}
+    known = {*names.values(), *(n.replace("/", ".") for n, _ in inner.named_buffers(remove_duplicate=False))}
+    for key in groups:
+        # In a row without quantizers, with which it shares the recipe, a group of theirs fits nothing.
+        theirs = key.startswith(".") and not hasattr(inner, STATE)
+        if not theirs and not any(key in name for name in known):
+            raise BenchError(f"the optimizer's group {key!r} fits no parameter of the model")
+    chosen = {name: most_specific(groups, dotted) for name, dotted in names.items()}
+    return {name: groups[key] for name, key in chosen.items() if key is not None}
+
+
+def _optimizer(recipe: Recipe, groups: dict[str, Group]) -> dict[str, Any]:
     o = recipe.optimizer
     optimizer: dict[str, Any] = dict(type=OPTIMIZERS[o.kind], lr=o.lr, weight_decay=o.weight_decay, foreach=True)
     if o.kind == "sgd":
         optimizer |= dict(momentum=o.momentum or 0.0, nesterov=o.nesterov)
     elif o.betas is not None:
         optimizer["betas"] = tuple(o.betas)
-    groups = {key: dict(lr_mult=group.lr, decay_mult=group.decay) for key, group in o.groups.items()}
+    custom = {name: dict(lr_mult=group.lr, decay_mult=group.decay) for name, group in groups.items()}
     return dict(
         type="OptimWrapper",
         optimizer=optimizer,
         clip_grad=dict(max_norm=recipe.clip) if recipe.clip else None,
-        paramwise_cfg=dict(norm_decay_mult=o.norm_decay, bias_decay_mult=o.bias_decay, custom_keys=groups),
+        paramwise_cfg=dict(norm_decay_mult=o.norm_decay, bias_decay_mult=o.bias_decay, custom_keys=custom),
     )
 
 
@@ -215,3 +239,5 @@ def _freeze(model: nn.Module, recipe: Recipe) -> None:
     if hasattr(backbone, "frozen_stages"):
         backbone.frozen_stages = recipe.frozen_stages
         backbone._freeze_stages()
+    if recipe.frozen_stages >= 0:
+        freeze_quantizers(backbone)

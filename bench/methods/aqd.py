@@ -13,22 +13,22 @@ from torch import Tensor, distributed, nn
 
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
+from bench.quantization.calls import Counted, begin_passes
 from bench.schema.methods import AqdOptions, MultiLevelOptions, options_of
 
 
-class LevelNorm(nn.Module):
+class LevelNorm(Counted, nn.Module):
     """One BatchNorm per pyramid level; the k-th call of a pass is the k-th level's."""
 
     def __init__(self, width: int, levels: int, sync: bool) -> None:
         super().__init__()
         kind = nn.SyncBatchNorm if sync else nn.BatchNorm2d
         self.levels = nn.ModuleList(kind(width) for _ in range(levels))
-        self.call = 0
+        self.count_calls(levels)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, width, h, w] -> the same shape."""
-        y: Tensor = self.levels[self.call](x)
-        self.call = (self.call + 1) % len(self.levels)
+        y: Tensor = self.levels[self.next_call()](x)
         return y
 
 
@@ -77,11 +77,5 @@ def add_level_norms(model: nn.Module, sync: bool) -> None:
         conv.with_norm, conv.norm_name, conv.with_bias = True, "bn", False
         conv.conv.register_parameter("bias", None)
         conv.bn = LevelNorm(conv.conv.out_channels, head.prior_generator.num_levels, sync)
-    # A pass that broke off must not shift the levels of the next one.
-    model.register_forward_pre_hook(_from_the_first_level)
-
-
-def _from_the_first_level(model: nn.Module, _: Any) -> None:
-    for module in model.modules():
-        if isinstance(module, LevelNorm):
-            module.call = 0
+    norms = [(conv.bn, 0) for conv in convs]
+    begin_passes(model, {model: norms, head: norms})

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
+from torch.nn.utils import parametrize
 
 from bench.quantization.tree import replace
 
@@ -20,6 +21,8 @@ class Attention(nn.Module):
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
+        if any(parametrize.is_parametrized(module) for module in attention.modules()):
+            raise ValueError("attention with a parametrized weight is not offered")
         if attention.in_proj_weight is None or attention.bias_k is not None or attention.add_zero_attn:
             raise ValueError("attention with keys of another width, or with added keys, is not offered")
         self.heads, self.dropout, self.batch_first = attention.num_heads, attention.dropout, attention.batch_first

@@ -18,4 +18,4 @@ class QuantLinear(QuantLayer, nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
         quantizer = self.next_input()
-        return linear(quantizer(x), self.quantized_weight(), self.bias)
+        return linear(x if quantizer is None else quantizer(x), self.quantized_weight(), self.bias)

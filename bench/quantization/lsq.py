@@ -49,5 +49,6 @@ class LsqQuantizer(Quantizer):
             return 1.0
         count = x.numel() // self.step.numel()
         if self.grad_scale == "feature" and self.batched:
-            count //= x.shape[0]
-        return float((count * self.qmax) ** -0.5)
+            count //= max(1, x.shape[0])
+        # An empty tensor (no proposals) gives no gradient, whatever the scale.
+        return float((max(1, count) * self.qmax) ** -0.5)

@@ -2,7 +2,8 @@
 
 They show what MQBench computes, and so HQOD. Known of them: on a GPU each of their calls waits for the device twice, to
 read two flags; `TqtFakeQuantize` has no gradient of its threshold, which therefore is never trained; unsigned ranges
-after ReLU are not MQBench's but VP-QOD's (27f69e85), whose formula of the step they take here.
+after ReLU are not MQBench's but VP-QOD's (27f69e85), whose formula of the step they take here; a signed tensor that is
+zero throughout calibration keeps MQBench's smallest step, from which it cannot come alive.
 """
 
 from typing import Any, Literal
@@ -40,7 +41,8 @@ class MqbenchQuantizer(Quantizer):
 
     def quantize(self, x: Tensor) -> Tensor:
         """Tensor of x's shape."""
-        y: Tensor = self.fake(x)
+        # MQBench divides by the number of entries.
+        y: Tensor = self.fake(x) if x.numel() else x
         return y
 
     def initialise(self) -> None:
@@ -75,6 +77,8 @@ class _Calibration:
         self.fake = fake
 
     def observe(self, x: Tensor) -> None:
+        if x.numel() == 0:
+            return
         self.fake.enable_observer()
         self.fake.disable_fake_quant()
         self.fake(x)

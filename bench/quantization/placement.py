@@ -1,5 +1,6 @@
 """The policy of a suite and a recorded pass -> every quantizer of the model, before any is made (HQOD)."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from torch import nn
 from bench.errors import BenchError
 from bench.quantization.attention import Projection
 from bench.quantization.trace import Read
-from bench.schema.bits import Bits
+from bench.schema.bits import FP, Bits
 from bench.schema.placement import Pins, Policy
 
 
@@ -33,14 +34,26 @@ class ActivationSite(NamedTuple):
     producer: str
     bits: int
     signed: bool
+    shape: tuple[int, ...] = ()
+    """Of the tensor in the recorded pass. The batch comes first; it and the spatial sizes differ in other passes."""
+
+
+class Calls(NamedTuple):
+    """A layer that one pass calls several times."""
+
+    module: str
+    times: int
+    firsts: tuple[tuple[str, int], ...]
+    """(module that a pass runs once, number of the first call within it)."""
 
 
 class Placement(NamedTuple):
-    """All quantizers of a model, and the parameters that stay in FP."""
+    """All quantizers of a model, and the parameters that stay in FP. A side at 32 bits has no quantizer."""
 
     weights: tuple[WeightSite, ...]
     activations: tuple[ActivationSite, ...]
     fp: tuple[str, ...]
+    calls: tuple[Calls, ...] = ()
 
     @property
     def sites(self) -> "tuple[WeightSite | ActivationSite, ...]":
@@ -74,48 +87,93 @@ def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits, unsig
     """Decide where quantizers go.
 
     `unsigned_image`: whether the model's input has no negative values.
-    Raises BenchError where a pattern of the policy fits no layer, a layer lies in none of the parts, or a bit
-    width is not an integer.
+    Raises BenchError where a pattern of the policy fits no layer, two of its `bits` claim one layer, a layer lies in
+    none of the parts, or a bit width is not an integer.
     """
-    layers = quantizable(model, policy)
-    names = list(layers)
+    names = list(quantizable(model, policy))
     for pattern in (*policy.first, *policy.last, *policy.keep):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model")
+    called = {read.module for read in reads}
+    layers = _widths([n for n in names if n in called and not _fits(n, policy.keep)], policy, bits)
+    weights = tuple(
+        WeightSite(f"{n}.weight", n, widths.weight, True, _shape(model.get_submodule(n)))
+        for n, widths in layers.items()
+        if widths.weight < FP
+    )
+    activations = _activations(reads, layers, policy, unsigned_image)
+    owned = {site.name for site in weights} | {f"{site.module}.parametrizations.weight.original" for site in weights}
+    fp = tuple(name for name, _ in model.named_parameters() if name not in owned)
+    quantized = {site.module for site in weights} | {module for site in activations for module, _ in site.readers}
+    return Placement(weights, activations, fp, _calls([read for read in reads if read.module in quantized]))
+
+
+class _Widths(NamedTuple):
+    weight: int
+    activation: int
+
+
+def _widths(layers: list[str], policy: Policy, bits: Bits) -> dict[str, _Widths]:
+    """Bits of the layers that are not kept in FP: the row's, at the edges `edge_bits`, before both a pattern's."""
+    row = _numbers(bits)
+    edge = _Widths(*(FP if width == FP else policy.edge_bits for width in row))
+    patterns = policy.bits or {}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in layers):
+            raise BenchError(f"placement: the pattern {pattern!r} of `bits` fits no quantized layer of the model")
+    found = {}
+    for name in layers:
+        fitting = [pattern for pattern in patterns if fnmatchcase(name, pattern)]
+        longest = [pattern for pattern in fitting if len(pattern) == max(map(len, fitting))]
+        if len({patterns[pattern] for pattern in longest}) > 1:
+            both = " and ".join(map(repr, longest))
+            raise BenchError(f"placement: the patterns {both} of `bits` give layer {name!r} different bits")
+        if longest:
+            found[name] = _numbers(patterns[longest[0]])
+        else:
+            found[name] = edge if _fits(name, (*policy.first, *policy.last)) else row
+    return found
+
+
+def _numbers(bits: Bits) -> _Widths:
     if not isinstance(bits.weight, int) or not isinstance(bits.activation, int):
         raise BenchError(f"placement: bits {bits} are not integers")
-    called = {read.module for read in reads}
-    quantized = [n for n in names if n in called and not _fits(n, policy.keep)]
-    edge = {name for name in quantized if _fits(name, (*policy.first, *policy.last))}
-    weights = tuple(
-        WeightSite(
-            name=f"{n}.weight",
-            module=n,
-            bits=policy.edge_bits if n in edge else bits.weight,
-            signed=True,
-            shape=tuple(model.get_parameter(f"{n}.weight").shape),
-        )
-        for n in quantized
-    )
+    return _Widths(bits.weight, bits.activation)
+
+
+def _activations(
+    reads: list[Read], layers: dict[str, _Widths], policy: Policy, unsigned_image: bool
+) -> tuple[ActivationSite, ...]:
     unsigned = {*policy.unsigned_after, *(["input"] if unsigned_image else [])}
-    groups: dict[tuple[str, int, int], list[Read]] = {}
+    groups: dict[tuple[str, int, int], list[Read]] = defaultdict(list)
     for read in reads:
-        if read.module in quantized:
-            width = policy.edge_bits if read.module in edge else bits.activation
-            groups.setdefault((_part(read.module, policy), read.tensor, width), []).append(read)
-    activations = tuple(
+        if read.module in layers and (width := layers[read.module].activation) < FP:
+            groups[_part(read.module, policy), read.tensor, width].append(read)
+    return tuple(
         ActivationSite(
             name=_site_name(group[0], reads),
             readers=tuple((read.module, read.call) for read in group),
             producer=group[0].producer,
             bits=width,
             signed=group[0].producer not in unsigned,
+            shape=group[0].shape,
         )
         for (_, _, width), group in groups.items()
     )
-    owned = {site.name for site in weights}
-    fp = tuple(name for name, _ in model.named_parameters() if name not in owned)
-    return Placement(weights, activations, fp)
+
+
+def _calls(reads: list[Read]) -> tuple[Calls, ...]:
+    firsts: dict[str, dict[str, int]] = defaultdict(dict)
+    counts: dict[str, int] = {}
+    for read in reads:
+        counts[read.module] = read.call + 1
+        for scope in read.within:
+            firsts[read.module].setdefault(scope, read.call)
+    return tuple(Calls(name, n, tuple(firsts[name].items())) for name, n in counts.items() if n > 1)
+
+
+def _shape(layer: nn.Module) -> tuple[int, ...]:
+    return tuple(layer.weight.shape)  # type: ignore[arg-type]
 
 
 def with_bits(placement: Placement, bits: Mapping[str, int], method: str) -> Placement:

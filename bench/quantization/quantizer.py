@@ -34,10 +34,12 @@ class Quantizer(nn.Module):
     """Base of all quantizers. `mode`: `observe` feeds the observer and returns x, `off` returns x.
 
     A quantizer that needs no data has no observer. What holds the step size is the subclass's own: a parameter where it
-    is trained, else a buffer, of `shape`: () for a whole tensor, [out, 1, ...] for a weight's output channels.
+    is trained, else a buffer, of `shape`: () for a whole tensor, [out, 1, ...] for a weight's output channels,
+    [1, c, 1, 1] for the channels of an activation [n, c, h, w].
     """
 
     scheme = "uniform, symmetric"
+    """In words, for tables. A quantizer with an offset writes `asymmetric`: its codes need no sign."""
     packages: tuple[str, ...] = ()
     """Python packages whose code computes it, beside this project's: part of a record's environment."""
 
@@ -46,6 +48,8 @@ class Quantizer(nn.Module):
         self.bits, self.signed, self.shape = bits, signed, shape
         self.qmin, self.qmax = integer_range(bits, signed)
         self.observer = observer
+        self.dead = False
+        """Whether all that calibration showed it was zero."""
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,6 +82,11 @@ class Quantizer(nn.Module):
     def initialise(self) -> None:
         """Set what holds the step size from what was observed."""
         raise NotImplementedError(f"{type(self).__name__} does not say what holds its step size")
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether code 0 is the value 0, so that the codes must have the values' signs."""
+        return "asymmetric" not in self.scheme
 
     @property
     def granularity(self) -> Granularity:

@@ -95,6 +95,8 @@ class Record(Spec):
     placement_sites: tuple[str, ...] = ()
     """Every quantizer: name, bits, sign."""
     calibration_images: tuple[int | str, ...] = ()
+    dead_sites: tuple[str, ...] = ()
+    """A warning: quantizers whose tensor was zero throughout calibration."""
     facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """By method what it chose: bits, exponents, losses (its hook `facts`)."""
     data: DataFacts

@@ -9,7 +9,9 @@ from pydantic_core import CoreSchema, core_schema
 Width = int | Literal["ternary"] | None
 """Bits of one side; None where there is no number of bits (not stated, or not of that kind)."""
 
-WIDTHS = (*range(2, 9), 16, 32)
+FP = 32
+"""Bits of a side that has no quantizers."""
+WIDTHS = (*range(2, 9), 16, FP)
 _WORDS: dict[str, Width] = {"ter": "ternary", "-": None}
 _FORM = "a quoted string 'W/A' such as '4/4', each side 2 to 8, 16, 32, ter or -"
 
@@ -36,7 +38,12 @@ class Bits:
     @property
     def is_fp(self) -> bool:
         """Full precision: 32 bits on both sides."""
-        return self.weight == self.activation == 32
+        return self.weight == self.activation == FP
+
+    @property
+    def are_integers(self) -> bool:
+        """Whether both sides are numbers of bits that quantizers here have, or 32: no quantizer on that side."""
+        return isinstance(self.weight, int) and isinstance(self.activation, int)
 
     def __str__(self) -> str:
         return f"{_word(self.weight)}/{_word(self.activation)}"

@@ -120,8 +120,9 @@ def _reshaped(row: Row, method: str) -> Iterator[Fault]:
 def _quantized(row: Row, maker: str) -> Iterator[Fault]:
     if row.bits.is_fp:
         yield Fault(("bits",), f"{maker} makes quantizers, but bits are {row.bits}")
-    elif not all(isinstance(width, int) and width < 32 for width in (row.bits.weight, row.bits.activation)):
-        yield Fault(("bits",), f"bits {row.bits}: {maker} needs an integer of 2 to 16 on both sides")
+    elif not row.bits.are_integers:
+        text = f"bits {row.bits}: {maker} needs an integer of 2 to 16 on each side, or 32 for a side without quantizers"
+        yield Fault(("bits",), text)
     if row.policy is None:
         yield Fault((), f"row {row.id!r}: {maker} makes quantizers, so the row needs a `policy`")
 

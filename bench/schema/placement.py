@@ -2,15 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bench.schema.base import Count, Spec
+from bench.schema.bits import Bits
 
 EdgeBits = Annotated[int, Field(ge=2, le=8)]
 
 
+def _integers(bits: Bits) -> Bits:
+    if not bits.are_integers:
+        raise ValueError(f"bits {bits}: both sides need an integer of 2 to 16, or 32 for no quantizer")
+    return bits
+
+
 class Policy(Spec):
-    """Which layers are quantized, and which tensors share a quantizer or have one without sign (HQOD)."""
+    """Which layers are quantized, and which tensors share a quantizer or have one without sign (HQOD).
+
+    A side at 32 bits has no quantizer, neither at the edges nor elsewhere: in a row '4/32' weights alone have them.
+    """
 
     layers: tuple[Literal["conv", "linear", "attention"], ...] = Field(min_length=1)
     """Kinds of layers that are quantized. `attention`: the four projections of an attention (queries, keys, values,
@@ -21,6 +31,9 @@ class Policy(Spec):
     """The same for the last layers."""
     edge_bits: EdgeBits = 8
     """Bits of the first and last layers."""
+    bits: Annotated[dict[str, Annotated[Bits, AfterValidator(_integers)]], Field(min_length=1)] | None = None
+    """By module names (shell patterns): layers that fit have these bits, at the edges too, instead of the row's. Of
+    several patterns that fit a layer the longest counts; each must fit a layer that is not kept in FP."""
     keep: tuple[str, ...] = ()
     """Module names (shell patterns) of layers that stay in full precision."""
     parts: tuple[str, ...] = Field(min_length=1)

@@ -1,5 +1,6 @@
 """How a row is trained: optimizer, schedule, batch. Every number of a paper's recipe has a field here."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -34,7 +35,11 @@ class Optimizer(Spec):
     bias_decay: NonNegative = 1.0
     """Factor on the weight decay of biases."""
     groups: dict[str, Group] = {}
-    """By a part of the parameters' names: `.step` are LSQ's step sizes, `.log2_threshold` TQT's thresholds."""
+    """By a part of the parameter's name, as in `backbone` or `backbone.layer1`; `.step` are LSQ's step sizes,
+    `.log2_threshold` TQT's thresholds. A quantizer's parameter is named after its site, as in
+    `quantizers.backbone.conv1.weight.step`. Where several keys fit, the one that reaches farthest into the name counts,
+    of these the longest: `.step` beats `backbone`, and `backbone.layer1` beats it too. A key that fits no parameter is
+    an error; but in a row without quantizers one that begins with a dot may be meant for those of other rows."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> "Optimizer":
@@ -43,6 +48,12 @@ class Optimizer(Spec):
         if self.kind != "sgd" and (self.momentum is not None or self.nesterov):
             raise ValueError(f"momentum and nesterov belong to sgd, not to {self.kind}")
         return self
+
+
+def most_specific(keys: Iterable[str], name: str) -> str | None:
+    """The key of the group that a parameter of this name belongs to; None where none fits."""
+    fitting = [(name.rindex(key) + len(key), len(key), key) for key in keys if key in name]
+    return max(fitting)[2] if fitting else None
 
 
 class Warmup(Spec):
@@ -118,7 +129,8 @@ class Recipe(Spec):
     batch_norm: Literal["train", "frozen"] = "train"
     """`frozen`: the backbone's BatchNorm uses its running statistics and does not update them (mmdet's `norm_eval`)."""
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
-    """Parts of the backbone that are not trained: 0 is its stem, 1 the stem and the first stage, -1 nothing."""
+    """Parts of the backbone that are not trained, the step sizes inside included: 0 is its stem, 1 the stem and the
+    first stage, -1 nothing."""
     augment: Augment = Augment()
     evaluation: Evaluation | None = None
     """Scores during training, of which papers report the best. They do not change the training."""

@@ -2,8 +2,8 @@
 
 A path is a module with `forward` and `backward`. It serves float32 tensors without gaps and a step of one element;
 everything else, and every second derivative, takes the eager path (`bench.quantization.reference`), as all does where
-nothing can compile. `QDET_KERNELS=eager` or `with using("eager"):` forces the eager path; `numba` and `triton` make
-it an error that theirs is not there.
+nothing can compile. `QDET_KERNELS=eager` or `with using("eager"):` forces the eager path; `numba` and `triton`
+fail if that backend is unavailable.
 """
 
 import os
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.errors import UsageError
 
-Path = Literal["auto", "eager", "numba", "triton"]
+Backend = Literal["auto", "eager", "numba", "triton"]
 Rule = Literal["paper", "mqbench", "rounded"]
 """How the range is tested and the error r - v written, of v = x / s and r = round(v). `paper` (LSQ): qmin < v < qmax.
 `mqbench`: v = x * (1/s), qmin <= r <= qmax, the error is (r * s - x) * (1/s). `rounded` (TQT, uniform): v = x / s,
@@ -43,7 +43,7 @@ class Kernels(Protocol):
 
 
 @contextmanager
-def using(path: Path) -> Iterator[None]:
+def using(path: Backend) -> Iterator[None]:
     """Force a path for what is computed within; `auto` is the default.
 
     Raises UsageError where the path's library is absent or does not compile.
@@ -93,8 +93,8 @@ def _eager() -> bool:
 @cache
 def _from_environment() -> str:
     asked = os.environ.get("QDET_KERNELS", "auto")
-    if asked not in get_args(Path):
-        raise UsageError(f"QDET_KERNELS={asked}: must be one of {', '.join(get_args(Path))}")
+    if asked not in get_args(Backend):
+        raise UsageError(f"QDET_KERNELS={asked}: must be one of {', '.join(get_args(Backend))}")
     _check(asked)
     return asked
 
