@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cli import data_pins
 from bench.cli.common import add_json, add_tier, print_json
-from bench.errors import UsageError
+from bench.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from bench.data.sets import DataSet
@@ -47,7 +47,7 @@ def _list(args: argparse.Namespace) -> int:
             print(f"\n{_pin_table(pinned)}")
         for name, error in faults.items():
             print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in error.splitlines()))
-    return 2 if faults else 0
+    return Exit.USAGE if faults else Exit.OK
 
 
 def _print_list(found: "list[DataSet]") -> None:
@@ -101,4 +101,4 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         for split in splits:
             print(split.text())
-    return 0 if all(split.readable for split in splits) else 1
+    return Exit.OK if all(split.readable for split in splits) else Exit.FAILED

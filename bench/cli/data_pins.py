@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import print_json
+from bench.errors import Exit
 
 if TYPE_CHECKING:
     from bench.data.pins.pin import Pin
@@ -82,4 +83,4 @@ def verify(args: argparse.Namespace) -> int:
     else:
         checked = " and ".join(part for part, present in there.items() if present)
         print(f"{pin.name}: {checked} as pinned")
-    return 1 if found else 0
+    return Exit.FAILED if found else Exit.OK

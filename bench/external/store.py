@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from bench.errors import BenchError
-from bench.records.files import write_json
+from bench.records.files import read_model, write_json
 from bench.records.record import Record
 from bench.records.store import LOCAL
 from bench.schema.base import Spec
@@ -73,13 +71,11 @@ class ExternalStore:
         path = self.record_file(row, repetition)
         mend = "submit the predictions again with --replace, or remove it"
         try:
-            record = ExternalRecord.model_validate_json(path.read_bytes())
+            record = read_model(path, ExternalRecord, "an external record", mend)
         except OSError as error:
             raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{path}: not an external record ({where}: {first['msg']}); {mend}") from None
+        if record is None:
+            raise BenchError(f"{path}: there is no such record")
         if record.provenance.asked_by != self.name(row, repetition):
             raise BenchError(f"{path}: the record of {record.provenance.asked_by}; {mend}")
         return record

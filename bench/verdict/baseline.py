@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import identity
 from bench.plan.jobs import Job, plan
-from bench.records.files import write_json
+from bench.records.files import read_model, write_json
 from bench.records.record import Record
 from bench.schema.base import Spec
 from bench.schema.load import Located
@@ -53,15 +53,11 @@ def load(located: Located, tier: Tier) -> Baseline | None:
     """The baseline; None where there is none. BenchError where the file is not the suite's baseline."""
     path = baseline_file(located, tier)
     try:
-        baseline = Baseline.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
+        baseline = read_model(path, Baseline, "a baseline", "restore it or remove it")
     except OSError as error:
         raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BenchError(f"{path}: not a baseline ({where}: {first['msg']}); restore it or remove it") from None
+    if baseline is None:
+        return None
     if (baseline.suite, baseline.tier) != (located.name, tier):
         raise BenchError(f"{path}: the baseline of {baseline.suite}, tier {baseline.tier}; restore it")
     for entry in baseline.entries:
