@@ -10,9 +10,9 @@ from factories import ENVIRONMENT, job_of, located, measure_all, store_record, s
 
 from bench.cli import check as check_command
 from bench.cli.main import main
-from bench.cli.table import make_table
 from bench.errors import UsageError
 from bench.plan.jobs import plan
+from bench.report.make import make_table
 from bench.report.render import render
 from bench.schema.load import Located
 from bench.schema.suite import Tier

@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from bench.errors import UsageError
+from bench.evaluation.metric import METRICS
 from bench.schema.load import Located, find, load_suite
-from bench.schema.suite import MOST_SEEDS, TIERS
+from bench.schema.suite import MOST_SEEDS, TIERS, Metric
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,33 @@ def add_tier(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Machine-readable output."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_metric(parser: argparse.ArgumentParser, used: str = "") -> None:
+    """The metric of two files, whose suite nobody knows; `used` says when it counts, such as `with --gt: `."""
+    parser.add_argument(
+        "--metric",
+        choices=tuple(METRICS),
+        help=f"{used}coco: pycocotools' 12 numbers; voc07: mAP at 11 recall levels; voc12: area (default: coco)",
+    )
+    parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
+    parser.add_argument(
+        "--pixels",
+        choices=("inclusive", "exclusive"),
+        help="whether a VOC box from x to x + w covers w + 1 pixels or w (default: inclusive, as VOC's)",
+    )
+
+
+def chosen_metric(args: argparse.Namespace) -> Metric:
+    """The metric that `add_metric` was given; UsageError for a setting that it does not have."""
+    variant = args.metric or "coco"
+    given = {name: value for name in ("iou", "pixels") if (value := getattr(args, name)) is not None}
+    for name in given.keys() - METRICS[variant].settings:
+        having = " and ".join(other for other, metric in METRICS.items() if name in metric.settings)
+        raise UsageError(f"--{name} belongs to --metric {having}; {variant} fixes it")
+    if args.iou is not None and not 0 < args.iou <= 1:
+        raise UsageError(f"--iou {args.iou:g}: must lie above 0 and be at most 1")
+    return Metric.model_validate({"variant": variant, **given})
 
 
 def located(args: argparse.Namespace) -> list[Located]:

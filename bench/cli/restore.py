@@ -23,7 +23,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """0 all restored, 3 some left out; BenchError without a baseline, or with a checkpoint that is not its record's."""
-    from bench.verdict.sittings import restore
+    from bench.verdict.restore import restore
 
     code = Exit.OK
     for suite in located(args):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from bench.errors import BenchError
 from bench.records.files import read_model, write_json
-from bench.records.record import Record
+from bench.records.record import Asked, Record
 from bench.records.store import LOCAL
 from bench.schema.base import Spec
 
@@ -48,9 +48,9 @@ class ExternalStore:
         self.suite, self.tier = suite, tier
         self.folder = root / LOCAL / "external" / suite / tier
 
-    def name(self, row: str, repetition: int) -> str:
-        """As messages call it, in the form of a job's name."""
-        return f"{self.suite} {row} {self.tier} seed {repetition}"
+    def asked(self, row: str, repetition: int) -> Asked:
+        """What a record of the row is made for; its name is what messages call it."""
+        return Asked(self.suite, row, self.tier, repetition)
 
     def record_file(self, row: str, repetition: int) -> Path:
         """Where the record stands, whether it exists or not."""
@@ -76,7 +76,7 @@ class ExternalStore:
             raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
         if record is None:
             raise BenchError(f"{path}: there is no such record")
-        if record.provenance.asked_by != self.name(row, repetition):
+        if record.provenance.asked_by != self.asked(row, repetition).name:
             raise BenchError(f"{path}: the record of {record.provenance.asked_by}; {mend}")
         return record
 

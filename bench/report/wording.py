@@ -5,7 +5,6 @@ from pathlib import PurePath
 
 from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
 from bench.schema.published import PublishedRow, Quantity
-from bench.schema.suite import Metric
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, RowResult
 
@@ -31,15 +30,6 @@ def _folder(path: str) -> str:
     """The folder's own name, as where it lies differs from reader to reader; all of a path that ends in a variable."""
     name = PurePath(path).name
     return path if not name or "}" in name else name
-
-
-def metric_name(metric: Metric) -> str:
-    """The metric with all that it depends on."""
-    if metric.variant == "coco":
-        scaled = f", area ranges scaled by ({metric.area_side}/640)²" if metric.area_side != 640 else ""
-        return f"COCO AP at IoU .50:.95, AP50, AP75{scaled}, in percent"
-    rule = "at 11 recall levels" if metric.variant == "voc07" else "by area"
-    return f"VOC mAP {rule}, IoU {metric.iou:g}, {metric.pixels} pixels, in percent"
 
 
 def percent(fraction: float) -> str:

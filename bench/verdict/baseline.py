@@ -110,7 +110,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in row.jobs}
     earlier = load(located, tier)
     if earlier is not None:
-        entries = _earlier_sittings(earlier, results) | entries
+        entries = _earlier_repetitions(earlier, results) | entries
     if rows and earlier is not None:
         kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
         entries = kept | entries
@@ -129,7 +129,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     return path
 
 
-def _earlier_sittings(earlier: Baseline, results: Results) -> dict[tuple[str, int], Entry]:
+def _earlier_repetitions(earlier: Baseline, results: Results) -> dict[tuple[str, int], Entry]:
     """Repetitions beyond those that are here, of the very jobs that would be run now."""
     kept = {(e.row, e.repetition): e for e in earlier.entries}
     jobs = plan(results.located, results.tier, further=lambda job: (job.row.id, job.repetition) in kept)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
+from bench.evaluation.metric import metric_of
 from bench.schema.claim import Claim, Limit
 from bench.statistics.paired import interaction
 from bench.statistics.rules import Answer, Question, judge_claims
-from bench.verdict.faults import HEADLINE, fault, taint
+from bench.verdict.faults import fault, taint
 from bench.verdict.gather import Results
 
 Status = Literal["holds", "fails", "inconclusive", "out of regime", "not run"]
@@ -194,7 +195,7 @@ def _outside(results: Results, claim: Claim) -> _Outside | None:
 
 def _loss(results: Results, limit: Limit) -> float | None:
     """Difference of the means over all sound runs, in points of the headline metric."""
-    metric = HEADLINE[results.located.suite.tiers[results.tier].metric.variant]
+    metric = metric_of(results.located.suite.tiers[results.tier].metric).headline
     means = []
     for row in (limit.reference, limit.row):
         values = [run.points for run in _runs(results, row, metric).values()]

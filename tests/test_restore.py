@@ -8,14 +8,14 @@ from conftest import SUITE, bench, make_root
 from factories import job_of, located, measure_all, store_record, suite_data
 
 from bench.cli.main import main
-from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.plan.jobs import plan
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.schema.load import Located
 from bench.verdict.baseline import accept, load
 from bench.verdict.gather import gather
-from bench.verdict.sittings import keep_checkpoints, kept_checkpoint, restore
+from bench.verdict.restore import keep_checkpoints, kept_checkpoint, restore
 
 WEIGHTS = b"weights of the start"
 
