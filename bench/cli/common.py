@@ -3,12 +3,17 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from bench.data.dataset import Problem
 from bench.errors import UsageError
 from bench.evaluation.metric import METRICS
 from bench.schema.load import Located, find, load_suite
 from bench.schema.suite import MOST_SEEDS, TIERS, Metric
+
+SHOWN = 3
+"""Problems of a file that a warning spells out."""
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +78,14 @@ def check_seeds(seeds: int | None) -> None:
     if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
         bound = "must be at least 1" if seeds < 1 else f"must be at most {MOST_SEEDS}"
         raise UsageError(f"--seeds {seeds}: {bound}")
+
+
+def warn(problems: Sequence[Problem]) -> None:
+    """What a reader left out of a file, the first few in words; on stderr, so that stdout stays clean for pipes."""
+    for _, where, detail in problems[:SHOWN]:
+        print(f"qdet-bench: warning: {where}: {detail}", file=sys.stderr)
+    if len(problems) > SHOWN:
+        print(f"qdet-bench: warning: and {len(problems) - SHOWN} more", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

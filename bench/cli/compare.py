@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_metric, add_tier, chosen_metric, print_json
+from bench.cli.common import add_json, add_metric, add_tier, chosen_metric, print_json, warn
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metr
     from bench.verdict.images import Task, compare_detections
 
     metric = chosen_metric(args)
-    gt = read_ground_truth(args.gt)
+    gt, problems = read_ground_truth(args.gt)
     a, b = (read_detections(Path(path), gt, args.gt) for path in (args.a, args.b))
+    warn(problems)
     task = Task(args.replicates, args.seed, args.jobs)
     return (args.a, args.b), compare_detections(gt, a, b, metric, task), metric
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_metric, chosen_metric
+from bench.cli.common import add_metric, chosen_metric, warn
 
 if TYPE_CHECKING:
     from bench.evaluation.scores import Scores
@@ -37,8 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from bench.evaluation.metric import metric_of
 
     metric = metric_of(chosen_metric(args))
-    gt = read_ground_truth(args.gt)
-    scores = metric.score(gt, read_detections(args.dt, gt, args.gt))
+    gt, problems = read_ground_truth(args.gt)
+    detections = read_detections(args.dt, gt, args.gt)
+    warn(problems)
+    scores = metric.score(gt, detections)
     if args.json:
         print(json.dumps({"metrics": scores.metrics, "per_category": scores.per_category}, indent=2))
     else:

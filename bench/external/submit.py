@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.data.entries import read_bytes
 from bench.data.load import load
 from bench.errors import BenchError, UsageError
-from bench.evaluation.fields import read_bytes
 from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
 from bench.external.parse import parse_detections, resolve

@@ -1,9 +1,10 @@
 """How data sets, numbers and states are worded in a table."""
 
 from collections.abc import Iterable
-from pathlib import PurePath
+from pathlib import Path
 
-from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
+from bench.data.load import kind_of
+from bench.schema.data import DataSpec
 from bench.schema.published import PublishedRow, Quantity
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, RowResult
@@ -15,21 +16,7 @@ EXTERNAL = "(external)"
 
 def data_name(data: DataSpec) -> str:
     """What the numbers were measured on; generated drawings are always called so."""
-    match data:
-        case ShapesVoc():
-            return f"Shapes-VOC (generated drawings, {data.side} px)"
-        case ShapesCoco():
-            return f"Shapes-COCO (generated drawings, {data.side} px)"
-        case VocData():
-            return f"{_folder(data.path)} (VOC form): {', '.join(data.test)}"
-        case CocoData():
-            return f"{_folder(data.path)} (COCO form): {data.test.annotations}"
-
-
-def _folder(path: str) -> str:
-    """The folder's own name, as where it lies differs from reader to reader; all of a path that ends in a variable."""
-    name = PurePath(path).name
-    return path if not name or "}" in name else name
+    return kind_of(data, Path()).title
 
 
 def percent(fraction: float) -> str:
