@@ -89,7 +89,7 @@ def test_pairs_stay_within_one_environment(tmp_path: Path) -> None:
     # Another environment's pair counts as well; one across two is none.
     assert (found.repetitions, found.environment_keys) == ((1, 2, 3, 4), ("1" * 16, "e" * 16))
     assert found.answer.mean == pytest.approx(0.75, abs=0.1)
-    assert found.message == "1 seed has no result of every row in one environment"
+    assert found.message == "1 seed skipped: some row has no result in the same environment"
 
 
 def test_no_seed_in_one_environment(tmp_path: Path) -> None:

@@ -101,11 +101,8 @@ def _pairs(results: Results, claim: Claim) -> _Pairs:
     if not pairs:
         return _Pairs("no seed has a result of every row in one environment")
     others = len(every) - len(pairs)
-    lacking = (
-        f"{others} {'seed has' if others == 1 else 'seeds have'} no result of every row in one environment"
-        if others
-        else ""
-    )
+    seeds = "1 seed" if others == 1 else f"{others} seeds"
+    lacking = f"{seeds} skipped: some row has no result in the same environment" if others else ""
     points = [[runs[row][repetition].points for row in claim.rows] for repetition in pairs]
     taints = [run.taint for found in runs.values() for n, run in found.items() if n in pairs and run.taint]
     keys = tuple(dict.fromkeys(pairs.values()))
