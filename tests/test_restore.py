@@ -1,4 +1,4 @@
-"""Runs of many seeds over several sittings: what was accepted earlier stays, and `restore` lets `run` go on there."""
+"""Runs of many seeds on several days: what was accepted earlier stays, and `restore` lets `run` go on there."""
 
 import hashlib
 from pathlib import Path
@@ -105,7 +105,7 @@ def test_records_of_an_earlier_protocol_are_left_out(suite: Located) -> None:
     assert not found.restored and set(found.left.values()) == {"its protocol is another now"}
 
 
-def test_a_later_sitting_adds_to_the_baseline(suite: Located) -> None:
+def test_a_later_day_adds_to_the_baseline(suite: Located) -> None:
     forget(suite)
     measure_all(suite)
     measure(suite, "lsq", 0)

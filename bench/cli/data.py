@@ -31,12 +31,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _list(args: argparse.Namespace) -> int:
     """0, or 2 where a suite file is wrong."""
+    from bench.data.pins.pin import load_pins
     from bench.data.sets import data_sets
     from bench.schema.load import load_all
 
     suites, errors = load_all(args.root)
     found = data_sets(suites, args.root)
-    pins, wrong = data_pins.pins(args.root)
+    pins, wrong = load_pins(args.root)
     pinned = [data_pins.facts(pin) for pin in pins]
     faults = {name: str(error) for name, error in errors.items()} | wrong
     if args.json:

@@ -18,20 +18,6 @@ def is_pin(name: str, root: Path) -> bool:
     return name in names(root)
 
 
-def pins(root: Path) -> "tuple[list[Pin], dict[str, str]]":
-    """All pins, and by name what is wrong with the others."""
-    from bench.data.pins.pin import load_pin, names
-    from bench.errors import UsageError
-
-    found, errors = [], {}
-    for name in names(root):
-        try:
-            found.append(load_pin(name, root))
-        except UsageError as error:
-            errors[name] = str(error)
-    return found, errors
-
-
 def facts(pin: "Pin") -> dict[str, Any]:
     """For JSON."""
     from bench.data.pins.get import state

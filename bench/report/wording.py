@@ -34,10 +34,10 @@ def printed(published: PublishedRow | None, name: Quantity) -> str:
 
 
 def runs_state(row: RowResult) -> str:
-    """`ok`, or what each run lacks that is no result."""
+    """`ok`, or why each run that is no result is none."""
     if row.row.reported_only is not None:
         return f"not run: {row.row.reported_only}"
-    lacking = {result.job.repetition: why for result in row.jobs if (why := lack(result)) is not None}
+    lacking = {result.job.repetition: why for result in row.jobs if (why := why_no_result(result)) is not None}
     if not lacking:
         return "ok"
     if len(row.jobs) == 1:
@@ -48,7 +48,7 @@ def runs_state(row: RowResult) -> str:
     return f"{len(row.jobs) - len(lacking)} of {len(row.jobs)} ok; {seeds}"
 
 
-def lack(result: JobResult) -> str | None:
+def why_no_result(result: JobResult) -> str | None:
     """Why a run is no result; None for a sound one."""
     if result.record is None:
         return f"{result.state}: {result.reason}" if result.reason else result.state
