@@ -11,6 +11,7 @@ from typing import Protocol
 from bench.clock import now
 from bench.records.provenance import commit, source_hash
 from bench.records.record import Asked, Cost, DataFacts, Phase, Provenance
+from bench.schema.data import Split
 
 MOST_PROBLEMS = 100
 """Problems of the data that a record keeps."""
@@ -63,12 +64,12 @@ def provenance(root: Path, arguments: Sequence[str], asked: Asked) -> Provenance
     )
 
 
-def data_facts(pin: str, splits: Mapping[str, Read]) -> DataFacts:
+def data_facts(pin: str, splits: Mapping[Split, Read]) -> DataFacts:
     """Counts and first problems of the splits that were read."""
     problems = [
         f"{name}: {kind} {where}: {what}" for name, data in splits.items() for kind, where, what in data.problems
     ]
-    counts = {name: data.counts() for name, data in splits.items()}
+    counts: dict[str, dict[str, int]] = {name: data.counts() for name, data in splits.items()}
     return DataFacts(pin=pin, splits=counts, problems=tuple(problems[:MOST_PROBLEMS]))
 
 
