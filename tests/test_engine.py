@@ -69,8 +69,8 @@ def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
 
 def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
     from bench.data.load import load
+    from bench.evaluation.metric import metric_of
     from bench.evaluation.predictions import Predictions
-    from bench.evaluation.score import score
     from bench.schema.load import load_suite
 
     tier = load_suite(SUITE, smoke_root).suite.tiers["smoke"]
@@ -79,7 +79,7 @@ def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
     for record in store.records():
         saved = Predictions.load(store.folder(record.identity).predictions)
         assert saved.digest() == record.predictions.digest
-        assert score(test.coco, saved.to_coco(), tier.metric).metrics == record.metrics
+        assert metric_of(tier.metric).score(test.coco, saved.to_coco()).metrics == record.metrics
 
 
 FAILING = """

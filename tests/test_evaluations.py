@@ -7,11 +7,11 @@ from conftest import SUITE, bench, edited, make_root
 from factories import job_of, located, measure_all, record, store_record, suite_data
 from suite_text import LSQ_ROW, changed, write_suite
 
-from bench.cli.table import make_table
 from bench.engine.rate import in_steps
 from bench.errors import BenchError
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.schema.load import load_suite
 from bench.verdict.gather import JobResult, collect
 from bench.verdict.references import judge_references, published_table

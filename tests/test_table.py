@@ -12,9 +12,9 @@ import pytest
 from factories import job_of, located, measure_all, record, store_record, suite_data
 
 from bench.cli import table as table_command
-from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.report.render import render
 from bench.report.wording import data_name
 from bench.schema.data import VocData

@@ -30,8 +30,8 @@ from bench.engine.start import load_start
 from bench.engine.training import Trained, train
 from bench.engine.world import device, joined, world
 from bench.evaluation.harmony import positives
+from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
-from bench.evaluation.score import score
 from bench.evaluation.scores import Scores
 from bench.methods.stack import MethodStack
 from bench.quantization import kernels
@@ -135,7 +135,7 @@ class _Run:
         return Predictions.from_coco(found)
 
     def _score(self, predictions: Predictions) -> Scores:
-        return score(self.splits[self.scored].coco, predictions.to_coco(), self.protocol.metric)
+        return metric_of(self.protocol.metric).score(self.splits[self.scored].coco, predictions.to_coco())
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
         """Write the checkpoint, where other rows may start from the model, and the record."""
@@ -152,9 +152,7 @@ class _Run:
             metrics=scores.metrics,
             per_category=scores.per_category,
             harmony=positives(self.splits[self.scored].coco, predictions.to_coco()).facts(),
-            scorer=f"pycocotools {facts['packages'].get('pycocotools')}"
-            if self.protocol.metric.variant == "coco"
-            else "bench",
+            scorer=metric_of(self.protocol.metric).scorer(facts["packages"]),
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
             placement_sites=placed.sites if placed else (),

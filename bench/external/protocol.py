@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench import versions
-from bench.data.fingerprint import fingerprint
+from bench.data.load import fingerprint
 from bench.schema.load import Located
 from bench.schema.protocol import dump
 from bench.schema.suite import Tier

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import versions
-from bench.data.absent import absent_data
-from bench.data.fingerprint import fingerprint
+from bench.data.load import absent_data, fingerprint
 from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity

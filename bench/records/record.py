@@ -1,6 +1,7 @@
 """What one job measured, with its provenance."""
 
-from typing import Any, Literal
+import re
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -26,6 +27,33 @@ class Phase(Spec):
     """Largest resident memory of the process up to the end of the phase."""
 
 
+class Asked(NamedTuple):
+    """The job that a record was first made for; others may share it."""
+
+    suite: str
+    row: str
+    tier: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As messages call it: `hqod/table1 lsq-4 mini seed 0`."""
+        return f"{self.suite} {self.row} {self.tier} seed {self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Asked | None":
+        """From a name; None where it is none."""
+        found = _NAME.fullmatch(name)
+        return None if found is None else cls(found["suite"], found["row"], found["tier"], int(found["seed"]))
+
+
+_NAME = re.compile(r"(?P<suite>.+) (?P<row>\S+) (?P<tier>\S+) seed (?P<seed>\d+)")
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class Provenance(Spec):
     """Where a record comes from. No part of the identity, and of no comparison."""
 
@@ -38,7 +66,20 @@ class Provenance(Spec):
     arguments: tuple[str, ...]
     """The command line as given."""
     asked_by: str
-    """Suite, row, tier and repetition that the job was first run for; others may share it."""
+    """`Asked.name` of the job that it was first made for."""
+    # Left out where they are unknown, so that an old record that is read and written stays the same.
+    suite: str | None = Field(default=None, exclude_if=_absent)
+    """Of the same job; None in old records, as row, tier and seed. Ask `asked`, which knows them for both."""
+    row: str | None = Field(default=None, exclude_if=_absent)
+    tier: str | None = Field(default=None, exclude_if=_absent)
+    seed: int | None = Field(default=None, exclude_if=_absent)
+
+    @property
+    def asked(self) -> Asked | None:
+        """The job that it was first made for; of an old record by its name, None where that says no job."""
+        if self.suite is None or self.row is None or self.tier is None or self.seed is None:
+            return Asked.parse(self.asked_by)
+        return Asked(self.suite, self.row, self.tier, self.seed)
 
 
 class Cost(Spec):

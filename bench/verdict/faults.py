@@ -1,13 +1,10 @@
 """What makes a finished job no result at all, whatever its AP."""
 
+from bench.evaluation.metric import METRICS
 from bench.external.store import ExternalRecord
 from bench.records.record import Record
 from bench.schema.placement import Pins
 from bench.verdict.gather import JobResult, RowResult
-
-HEADLINE = {"coco": "AP", "voc07": "mAP", "voc12": "mAP"}
-"""The metric that verdicts look at first, by metric variant."""
-
 
 UNPINNED = "unpinned data"
 
@@ -15,7 +12,8 @@ UNPINNED = "unpinned data"
 def headline(record: Record) -> str | None:
     """Name of the metric that decides between `regressed` and `improved`; None for an unknown variant."""
     metric = record.protocol.get("metric")
-    return HEADLINE.get(str(metric.get("variant"))) if isinstance(metric, dict) else None
+    found = METRICS.get(str(metric.get("variant"))) if isinstance(metric, dict) else None
+    return None if found is None else found.headline
 
 
 def fault(result: JobResult) -> str | None:
