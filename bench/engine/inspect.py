@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from bench.data.load import load
+from bench.data.load import kind_of, load
 from bench.detectors.build import build_detector
 from bench.engine.place import trace_placement
 from bench.errors import BenchError
@@ -21,9 +21,6 @@ from bench.schema.bits import Bits
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale
 from bench.schema.placement import Policy
-
-CLASSES = {"shapes-voc": 20, "shapes-coco": 80, "voc": 20, "coco": 80}
-"""Where the data are absent and name none."""
 
 
 def placement_of(job: Job, root: Path) -> Placement:
@@ -53,13 +50,11 @@ def build(job: Job, root: Path) -> tuple[nn.Module, DetectorScale]:
 
 
 def _class_count(job: Job, root: Path) -> int:
-    kind, declared = job.data["kind"], job.data.get("classes")
-    if declared:
-        return len(declared)
-    if kind.startswith("shapes") or job.blocked:
-        return CLASSES[kind]
     spec: DataSpec = TypeAdapter(DataSpec).validate_json(json.dumps(job.data))
-    return len(load(spec, "test", root, root).classes)
+    kind = kind_of(spec, root)
+    if kind.class_count is not None:
+        return kind.class_count
+    return kind.usual_classes if job.blocked else len(load(spec, "test", root, root).classes)
 
 
 def empty_batch(width: int, height: int) -> dict[str, list[Any]]:

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, Queue
 from threading import Thread
 from typing import Literal, Protocol
 
+from bench.clock import now
 from bench.engine.order import Order, Start
 from bench.errors import BenchError
 from bench.plan.jobs import Job
@@ -198,7 +198,7 @@ class _Scheduler:
         if failure is None:
             # Where even the note cannot be written, the disk is full: the reason is told all the same.
             with suppress(OSError):
-                folder.fail(reason, datetime.now(UTC).isoformat(timespec="seconds"))
+                folder.fail(reason, now())
         return Outcome(job, "failed", reason)
 
     def _end(self, outcome: Outcome) -> None:
