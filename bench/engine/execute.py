@@ -1,13 +1,8 @@
 """One job from end to end, in this process: data, model, training, predictions, scores, record."""
 
 import copy
-import resource
 import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
@@ -28,40 +23,24 @@ from bench.engine.rate import in_steps
 from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import Trained, train
-from bench.engine.world import device, joined, world
+from bench.engine.world import device, joined
 from bench.evaluation.harmony import positives
 from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
 from bench.evaluation.scores import Scores
 from bench.methods.stack import MethodStack
+from bench.processes import world
 from bench.quantization import kernels
+from bench.records.build import Stopwatch, data_facts, provenance
 from bench.records.environment import environment, environment_key
 from bench.records.files import write_json
-from bench.records.provenance import commit, source_hash
-from bench.records.record import Cost, DataFacts, Phase, Provenance, Record, SavedPredictions, Training
+from bench.records.record import Record, SavedPredictions, Training
 from bench.records.store import JobFolder, Store
 from bench.schema.data import Split
 from bench.schema.recipe import Recipe
 
 Report = Callable[[str, int, int, float | None], None]
 """Called with the phase, the steps done, the steps in all, and the last loss where there is one."""
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.phases: dict[str, Phase] = {}
-        self.started = _now()
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begin, busy = time.perf_counter(), time.process_time()
-        yield
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.phases[name] = Phase(
-            wall_s=round(time.perf_counter() - begin, 3),
-            cpu_s=round(time.process_time() - busy, 3),
-            peak_mib=round(peak, 1),
-        )
 
 
 def execute(order: Order, folder: JobFolder, report: Report) -> None:
@@ -83,7 +62,7 @@ class _Run:
 
     def __init__(self, order: Order, folder: JobFolder, report: Report) -> None:
         self.order, self.folder, self.report = order, folder, report
-        self.clock = _Clock()
+        self.clock = Stopwatch()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.protocol = order.protocol
         self.scale, self.recipe = order.protocol.detector.scale, order.protocol.recipe
@@ -145,7 +124,6 @@ class _Run:
         extras = placed.packages if placed else ()
         path = kernels.name(self.device) if placed else "eager"
         facts = environment(path, order.threads, 0, world().size, device(), extras)
-        head, dirty = commit(order.root)
         record = Record(
             identity=order.identity,
             protocol=self.protocol.raw,
@@ -159,17 +137,15 @@ class _Run:
             calibration_images=placed.images if placed else (),
             dead_sites=placed.dead if placed else (),
             facts=self.methods.facts(self.model),
-            data=_data_facts(self.protocol.pin, self.splits),
+            data=data_facts(self.protocol.pin, self.splits),
             training=_training(self.trained.losses),
             evaluations=self.trained.evaluations,
             checkpoint_sha256=checkpoint,
             start_sha256=order.start.sha256 if order.start else None,
             environment=facts,
             environment_key=environment_key(facts),
-            provenance=Provenance(
-                commit=head, dirty=dirty, source=source_hash(), arguments=order.arguments, asked_by=order.asked_by
-            ),
-            cost=Cost(started=clock.started, finished=_now(), host=socket.gethostname(), phases=clock.phases),
+            provenance=provenance(order.root, order.arguments, order.asked),
+            cost=clock.cost(),
         )
         write_json(self.folder.losses, self.trained.losses)
         write_json(self.folder.record_file, record.model_dump(mode="json"))
@@ -208,18 +184,7 @@ def _split(order: Order, name: Split) -> Dataset:
     return load(order.protocol.data, name, order.root, Store(order.root).data_cache)
 
 
-def _data_facts(pin: str, splits: dict[Split, Dataset]) -> DataFacts:
-    problems = [f"{name}: {p.kind} {p.where}: {p.detail}" for name, data in splits.items() for p in data.problems]
-    return DataFacts(
-        pin=pin, splits={name: data.counts() for name, data in splits.items()}, problems=tuple(problems[:100])
-    )
-
-
 def _training(losses: list[float]) -> Training | None:
     if not losses:
         return None
     return Training(steps=len(losses), first_loss=losses[0], last_loss=fmean(losses[-50:]))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench.records.record import Asked
 from bench.schema.base import Spec
 from bench.schema.placement import Pins
 from bench.schema.protocol import Protocol
@@ -26,4 +27,5 @@ class Order(Spec):
     pins: Pins | None
     threads: int = 1
     arguments: tuple[str, ...]
-    asked_by: str
+    asked: Asked
+    """Suite, row, tier and seed that the job is first run for."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bench.calibration.batches import Batches
-from bench.data.load import load
+from bench.data.load import kind_of, load
 from bench.detectors.build import build_detector
 from bench.engine.place import trace_placement
 from bench.errors import BenchError
@@ -17,10 +17,6 @@ from bench.quantization.apply import Quantizers
 from bench.quantization.attention import explicit_attention
 from bench.quantization.footprint import Footprint, footprint
 from bench.quantization.placement import Placement
-from bench.schema.data import ShapesBase
-
-CLASSES = {"shapes-voc": 20, "shapes-coco": 80, "voc": 20, "coco": 80}
-"""Where the data are absent and name none."""
 
 
 def placement_of(job: Job, root: Path, model: nn.Module | None = None) -> Placement:
@@ -71,9 +67,7 @@ def _image(job: Job) -> dict[str, list[Any]]:
 
 
 def _class_count(job: Job, root: Path) -> int:
-    data = job.protocol.data
-    if isinstance(data, ShapesBase):
-        return CLASSES[data.kind]
-    if data.classes:
-        return len(data.classes)
-    return CLASSES[data.kind] if job.blocked else len(load(data, "test", root, root).classes)
+    kind = kind_of(job.protocol.data, root)
+    if kind.class_count is not None:
+        return kind.class_count
+    return kind.usual_classes if job.blocked else len(load(job.protocol.data, "test", root, root).classes)

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, Queue
 from threading import Thread
 from typing import Literal, Protocol
 
+from bench.clock import now
 from bench.engine.order import Order, Start
 from bench.errors import BenchError
 from bench.plan.jobs import Job
 from bench.records.files import write_text
-from bench.records.record import Record
+from bench.records.record import Asked, Record
 from bench.records.store import Store
 from bench.run.worker import EXECUTED, FOUND
 
@@ -89,7 +89,7 @@ def order_of(job: Job, store: Store, arguments: tuple[str, ...]) -> Order:
         start=start,
         pins=job.row.pins.get(job.tier),
         arguments=arguments,
-        asked_by=job.name,
+        asked=Asked(job.suite, job.row.id, job.tier, job.repetition),
     )
 
 
@@ -194,7 +194,7 @@ class _Scheduler:
         if failure is None:
             # Where even the note cannot be written, the disk is full: the reason is told all the same.
             with suppress(OSError):
-                folder.fail(reason, datetime.now(UTC).isoformat(timespec="seconds"))
+                folder.fail(reason, now())
         return Outcome(job, "failed", reason)
 
     def _end(self, outcome: Outcome) -> None:
