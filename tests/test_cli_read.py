@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import children_s
 from suite_text import LSQ_ROW, PUBLISHED_FILE, RIGHT, changed, write_suite
 
 from bench.cli.main import main
@@ -250,9 +250,9 @@ def test_answers_within_a_second(arguments: list[str], root: Path) -> None:
     command = [sys.executable, "-m", "bench", "--root", str(root), *arguments]
     times = []
     for _ in range(3):
-        start = time.monotonic()
+        start = children_s()
         subprocess.run(command, capture_output=True, check=True, env={**os.environ, "COLUMNS": "100"})
-        times.append(time.monotonic() - start)
+        times.append(children_s() - start)
     assert min(times) < 1
 
 

@@ -148,25 +148,30 @@ def test_predictions_hashes_of_this_environment_are_the_committed_ones(smoke_roo
 
 
 PLANTED = {
-    "bench/quantization/kernels/numba_path.py": ("np.rint(_clip(x[i] * rec", "np.floor(_clip(x[i] * rec"),
-    "bench/detectors/pipeline.py": ("x + w, y + h]", "x + w + 1, y + h]"),
+    "bench/quantization/kernels/numba_path.py": (
+        "lsq-w4a4",
+        "np.rint(_clip(x[i] * rec",
+        "np.floor(_clip(x[i] * rec",
+    ),
+    "bench/detectors/pipeline.py": ("fp", "x + w, y + h]", "x + w + 1, y + h]"),
 }
+"""File -> a row that notices a change of it, the text there, another text."""
 
 
 @pytest.mark.parametrize("file", PLANTED)
-def test_the_guard_catches_a_planted_change(file: str, smoke_root: Path, tmp_path: Path) -> None:
+def test_the_guard_catches_a_planted_change(file: str, finished_root: Path, tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
-    old, new = PLANTED[file]
+    row, old, new = PLANTED[file]
     source = tmp_path / file
     text = source.read_text(encoding="utf-8")
     assert text.count(old) == 1
     source.write_text(text.replace(old, new), encoding="utf-8")
-    root = make_root(tmp_path / "root")
-    command = [sys.executable, "-m", "bench", "--root", str(root), "run", SUITE, *SMOKE]
+    clean = {r.identity: r.predictions.digest for r in records(finished_root).values()}
+    shutil.rmtree(Store(finished_root).folder(records(finished_root)[row].identity).path)
+    command = [sys.executable, "-m", "bench", "--root", str(finished_root), "run", SUITE, *SMOKE, "--rows", row]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=_environment(tmp_path))
-    clean = {r.identity: r.predictions.digest for r in records(smoke_root).values()}
-    found = faults(list(records(root).values()), clean)
-    assert found and all("no version was raised" in fault for fault in found)
+    (found,) = faults(list(records(finished_root).values()), clean)
+    assert found.startswith(f"{SUITE} {row} smoke") and "no version was raised" in found
 
 
 def _environment(path: Path) -> dict[str, Any]:

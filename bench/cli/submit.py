@@ -64,7 +64,7 @@ def _warnings(kept: "Kept", file: Path) -> list[str]:
 
 def _text(kept: "Kept") -> str:
     record, images = kept.record, kept.record.data.splits["test"]["images"]
-    metric = METRICS[record.protocol["metric"]["variant"]]
+    metric = METRICS[record.variant or ""]
     values = [f"{name} {100 * record.metrics[name]:.2f}" for name in metric.columns]
     return (
         f"{kept.path}\n{', '.join(values)}, in percent; detections: {record.predictions.count}, on {kept.images} of "
@@ -80,6 +80,6 @@ def _as_json(kept: "Kept", warnings: list[str]) -> dict[str, Any]:
         "predictions": record.predictions.model_dump(mode="json"),
         "submitted": record.submitted.model_dump(mode="json"),
         "data_pin": record.data.pin,
-        "metric": record.protocol["metric"],
+        "metric": record.part("metric"),
         "warnings": warnings,
     }

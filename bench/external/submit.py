@@ -58,6 +58,7 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
     watch, spec = Stopwatch(), located.suite.tiers[tier]
     with watch.phase("score"):
         protocol = scoring_protocol(located, tier)
+        pin = protocol["data"]["pin"]
         dataset = load(spec.data, "test", located.root, Store(located.root).data_cache)
         detections = resolve(found, dataset.coco, f"the test split of {located.name} at tier {tier}")
         try:
@@ -83,7 +84,7 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
         scorer=metric.scorer(facts["packages"]),
         predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
         placement=None,
-        data=data_facts(protocol["data"]["pin"], {"test": dataset}),
+        data=data_facts(pin, {"test": dataset}),
         training=None,
         checkpoint_sha256=None,
         environment=facts,

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from bench.schema.base import Spec
+from bench.schema.data import Split
 from bench.schema.placement import Pins
 
 
@@ -151,6 +152,33 @@ class Record(Spec):
     environment_key: str
     provenance: Provenance
     cost: Cost = Field(repr=False)
+
+    @property
+    def pin(self) -> str:
+        """The data pin of its protocol; `data.pin` is that of the data that were read."""
+        pin: str = self.protocol["data"]["pin"]
+        return pin
+
+    @property
+    def variant(self) -> str | None:
+        """Variant of the metric that it was scored by; None where its protocol names none."""
+        metric = self.protocol.get("metric")
+        return str(metric.get("variant")) if isinstance(metric, dict) else None
+
+    @property
+    def split(self) -> Split:
+        """The split that it is scored on."""
+        split: Split = self.protocol.get("scored", "test")
+        return split
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether a published checkpoint was scored as it is: nothing in it varies from seed to seed."""
+        return not any(self.protocol.get(part) for part in ("recipe", "start", "methods"))
+
+    def part(self, name: str) -> Any:
+        """A part of its protocol as it was recorded; None where it has none."""
+        return self.protocol.get(name)
 
     def best(self, metric: str) -> Evaluated | None:
         """The evaluation with the largest value of a metric, the last step's included; None where there are no others.

@@ -74,8 +74,9 @@ def _changed(record: Record) -> str | None:
             return "its protocol (data, metric, schedule) is not that of its identity"
     except ValueError:  # NaN in the protocol
         return "its protocol holds no numbers"
-    pin = record.protocol["data"]["pin"]
-    return None if record.data.pin == pin else f"data pin {record.data.pin[:19]}…, its protocol says {pin[:19]}…"
+    if record.data.pin == record.pin:
+        return None
+    return f"data pin {record.data.pin[:19]}…, its protocol says {record.pin[:19]}…"
 
 
 def gather_committed(located: Located, tier: Tier) -> Results:

@@ -11,8 +11,7 @@ UNPINNED = "unpinned data"
 
 def headline(record: Record) -> str | None:
     """Name of the metric that decides between `regressed` and `improved`; None for an unknown variant."""
-    metric = record.protocol.get("metric")
-    found = METRICS.get(str(metric.get("variant"))) if isinstance(metric, dict) else None
+    found = METRICS.get(record.variant or "")
     return None if found is None else found.headline
 
 
@@ -23,7 +22,7 @@ def fault(result: JobResult) -> str | None:
     pins = result.job.row.pins.get(result.job.tier)
     if pins is not None and (wrong := _misplaced(result.record.placement, pins)):
         return wrong
-    if (pinned := result.record.protocol["data"]["pin"]) != result.record.data.pin:
+    if (pinned := result.record.pin) != result.record.data.pin:
         return f"data pin {result.record.data.pin[:19]}…, its protocol says {pinned[:19]}…"
     return undefined(result.record)
 

@@ -3,7 +3,6 @@
 Imports no torch.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import BenchError
 from bench.evaluation.metric import metric_of
+from bench.schema.base import parse
 from bench.schema.suite import Metric
 from bench.statistics.bootstrap import Comparison, compare_images
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different
@@ -36,7 +36,7 @@ def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Compariso
     here, or are no longer those of the records.
     """
     refuse_different(a, b, ("data", "metric"))
-    metric = Metric.model_validate_json(json.dumps(a.record.protocol["metric"]))
+    metric = parse(Metric, a.record.part("metric"))
     gt = data_of(a, root).coco
     return compare_detections(gt, detections_of(a), detections_of(b), metric, task, (a, b)), metric
 

@@ -49,8 +49,8 @@ def compare(
     if here.data.pin != there.data.pin:
         message = f"not compared: data pin {_short(here.data.pin)}, there {_short(there.data.pin)}"
         return Comparison("inconclusive", message)
-    if here.protocol["metric"] != there.protocol.get("metric"):
-        what = _listed(_differences(here.protocol["metric"], there.protocol.get("metric"), "metric"))
+    if here.part("metric") != there.part("metric"):
+        what = _listed(_differences(here.part("metric"), there.part("metric"), "metric"))
         return Comparison("inconclusive", f"not compared: {what}")
     if here.identity != there.identity:
         what = _listed(_differences(here.protocol, there.protocol)) or "its form"

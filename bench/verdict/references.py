@@ -59,13 +59,7 @@ def _judge_measured(
         return "not run", "not run at tier paper"
     if not sound:
         return "not run", "there is no result"
-    return _judge_runs(results, sound, published, table, trained=not _is_evaluation(sound[0]))
-
-
-def _is_evaluation(record: Record) -> bool:
-    """A published checkpoint, scored as it is: nothing in it varies from seed to seed."""
-    protocol = record.protocol
-    return not (protocol["recipe"] or protocol["start"] or protocol["methods"])
+    return _judge_runs(results, sound, published, table, trained=not sound[0].is_evaluation)
 
 
 def _judge_runs(

@@ -51,7 +51,7 @@ def find_side(text: str, root: Path, tier: Tier) -> Side:
 def refuse_different(a: Side, b: Side, parts: Sequence[str]) -> None:
     """Raise UsageError where these parts of the two protocols differ."""
     for what in parts:
-        if differences := changes(a.record.protocol[what], b.record.protocol[what]):
+        if differences := changes(a.record.part(what), b.record.part(what)):
             listed = "; ".join(f"{what}.{text}" for text in differences)
             raise UsageError(f"{a.name} and {b.name} are not compared: {listed}")
 
@@ -104,10 +104,10 @@ def data_of(side: Side, root: Path) -> Dataset:
     if spec is None:
         raise BenchError(f"{side.name}: {located.name} no longer has tier {asked.tier}, so its data are not known")
     now = scoring_protocol(located, next(t for t, s in located.suite.tiers.items() if s is spec))["data"]
-    if differences := changes(side.record.protocol["data"], now):
+    if differences := changes(side.record.part("data"), now):
         listed = "; ".join(f"data.{text}" for text in differences)
         raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")
-    return load(spec.data, side.record.protocol.get("scored", "test"), located.root, Store(located.root).data_cache)
+    return load(spec.data, side.record.split, located.root, Store(located.root).data_cache)
 
 
 def detections_of(side: Side) -> Sequence[Mapping[str, Any]]:
