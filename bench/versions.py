@@ -28,7 +28,10 @@ PARTS: dict[str, int] = dict.fromkeys(
         "prediction",
     ),
     1,
-)
+) | {
+    "placement": 2,  # an image has a sign unless the policy says otherwise
+    "calibration": 2,  # a tensor that several layers read is observed once
+}
 """Of what single jobs use. Only a version above 1 stands in an identity."""
 
 

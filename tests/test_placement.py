@@ -15,6 +15,7 @@ from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
 from bench.quantization.placement import Placement, check_pins, place
+from bench.quantization.trace import Recorded
 from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
 from bench.schema.detector import DetectorScale
@@ -92,7 +93,7 @@ def test_pins(placement: Placement) -> None:
 def test_a_pattern_that_fits_nothing_is_refused(model: nn.Module, field: str) -> None:
     policy = POLICY.model_copy(update={field: ("backbone.conv9",)})
     with pytest.raises(BenchError, match="conv9"):
-        place(model, [], policy, Bits.parse("4/4"))
+        place(model, Recorded([], [], [], {}, {}), policy, Bits.parse("4/4"))
 
 
 @pytest.fixture(scope="module")

@@ -245,7 +245,7 @@ class _Signs(nn.Module):
 
 def test_signs_follow_the_values_through_what_moves_them() -> None:
     model, x = _Signs().eval(), torch.randn(2, 4)
-    reads = record_reads(model, [f"layers.{n}" for n in "abcdefg"], lambda: model(x))
+    reads = record_reads(model, [f"layers.{n}" for n in "abcdefg"], lambda: model(x)).reads
     found = {read.module[-1]: read.producer for read in reads}
     expected = {"a": "relu", "b": "relu", "c": "cat", "d": "input", "e": "max_pool2d", "f": "parameter", "g": "relu6"}
     assert found == expected

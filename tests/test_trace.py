@@ -107,7 +107,7 @@ class _Net(nn.Module):
 def producer(change: Callable[[Tensor], Tensor], first: Callable[[Tensor], Tensor] = lambda x: x) -> str:
     net = _Net(change, first)
     image = torch.rand(2, 3, 8, 8)
-    (read,) = record_reads(net, ["conv"], lambda: net(image))
+    (read,) = record_reads(net, ["conv"], lambda: net(image)).reads
     assert read.shape == tuple(net.change(net.first(torch.rand(2, 3, 8, 8))).shape)
     return read.producer
 

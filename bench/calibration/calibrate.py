@@ -21,13 +21,13 @@ def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
     training = model.training
     model.eval()
     names = site_names(model)
-    inputs: dict[Quantizer, None] = {}
+    inputs = dict.fromkeys(names)
     for name, layer in quantized_layers(model).items():
         alive = _alive(f"{name}.weight", layer.weight)
         if layer.held.weight is not None:
             _observe_weight(layer.held.weight, layer.weight)
             layer.held.weight.dead = not alive
-        inputs.update(dict.fromkeys(q for q in layer.held.inputs if q is not None))
+            inputs.pop(layer.held.weight, None)
     for quantizer in inputs:
         quantizer.mode, quantizer.dead = "observe", True
     with _watched({quantizer: names.get(quantizer, "") for quantizer in inputs}):

@@ -58,11 +58,6 @@ def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
     return DataLoader(base, batch_size=batch, shuffle=False, collate_fn=pseudo_collate)
 
 
-def subtracts_mean(model: Any) -> bool:
-    """Whether a detector's input is normalised, and so has negative values; YOLOX reads 0 to 255."""
-    return bool(model.data_preprocessor._enable_normalize)
-
-
 class _Passes(Sampler[int]):
     """The indices of a draw over `images` images; `own` of each batch are this process's."""
 

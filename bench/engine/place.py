@@ -7,7 +7,7 @@ from torch import nn
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import dead_sites
 from bench.data.dataset import Dataset
-from bench.detectors.pipeline import Draw, subtracts_mean, train_loader
+from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.seeds import seed_all
 from bench.errors import BenchError
 from bench.methods.stack import MethodStack
@@ -75,9 +75,9 @@ def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bit
     training = model.training
     model.eval()
     (first,) = Batches(model, [batch])
-    reads = record_reads(model, quantizable(model, policy), first)
+    recorded = record_reads(model, quantizable(model, policy), first)
     model.train(training)
-    return place(model, reads, policy, bits, not subtracts_mean(model))
+    return place(model, recorded, policy, bits)
 
 
 def _describe(quantizers: Quantizers) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from bench.quantization.layer import Held, QuantLayer
 from bench.quantization.linear import QuantLinear
 from bench.quantization.placement import ActivationSite, Placement, WeightSite
 from bench.quantization.quantizer import Quantizer
+from bench.quantization.taps import Tapped, tap_operands, tap_output
 from bench.quantization.tree import replace
 
 Quantizers = dict[str, Quantizer]
@@ -37,6 +38,7 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
     state = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
     model.add_module(STATE, state.to(next(model.parameters()).device))
     _begin_passes(model, placement)
+    _tap(model, placement, quantizers)
 
 
 def site_names(model: nn.Module) -> dict[Quantizer, str]:
@@ -86,8 +88,9 @@ def _held(placement: Placement, quantizers: Quantizers) -> dict[str, Held]:
     weights: dict[str, Quantizer | None] = {site.module: quantizers[site.name] for site in placement.weights}
     inputs: dict[str, dict[int, Quantizer]] = defaultdict(dict)
     for activation in placement.activations:
-        for module, call in activation.readers:
-            inputs[module][call] = quantizers[activation.name]
+        if activation.tap is None:
+            for module, call in activation.readers:
+                inputs[module][call] = quantizers[activation.name]
     counts = {layer.module: layer.times for layer in placement.calls}
     held = {}
     for module in dict.fromkeys((*weights, *inputs)):
@@ -96,13 +99,25 @@ def _held(placement: Placement, quantizers: Quantizers) -> dict[str, Held]:
     return held
 
 
+def _tap(model: nn.Module, placement: Placement, quantizers: Quantizers) -> None:
+    within: dict[str, list[Tapped]] = defaultdict(list)
+    for site in placement.activations:
+        if site.tap is not None:
+            tap_output(model.get_submodule(site.tap), quantizers[site.name])
+        else:
+            for operand in site.operands:
+                within[operand.module].append(Tapped(operand, quantizers[site.name]))
+    counted = [tap_operands(model.get_submodule(name), taps, placement.runs[name]) for name, taps in within.items()]
+    begin_passes(model, {model: [(forward, 0) for forward in counted if forward.calls > 1]})
+
+
 def _begin_passes(model: nn.Module, placement: Placement) -> None:
     layers = quantized_layers(model)
     firsts: dict[nn.Module, list[tuple[QuantLayer, int]]] = defaultdict(list)
     firsts[model] = [(layer, 0) for layer in layers.values() if layer.calls > 1]
     for counted in placement.calls:
         for scope, call in counted.firsts:
-            if scope:
+            if scope and counted.module in layers:
                 firsts[model.get_submodule(scope)].append((layers[counted.module], call))
     begin_passes(model, firsts)
 

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C import DisableTorchFunction
 
 from bench.quantization import reference
 from bench.quantization.kernels import Kernels, Rule
@@ -25,6 +26,11 @@ class Grid(NamedTuple):
 
     def forward(self, x: Tensor, parameter: Tensor, kernels: Kernels | None) -> Tensor:
         """The values on the grid, of x's shape."""
+        # As in a quantizer's forward: a convolution comes here by itself.
+        with DisableTorchFunction():
+            return self._forward(x, parameter, kernels)
+
+    def _forward(self, x: Tensor, parameter: Tensor, kernels: Kernels | None) -> Tensor:
         step = self.step(parameter)
         if kernels is not None:
             return kernels.forward(x, step, self.qmin, self.qmax, RULES[self.kind])

@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.errors import BenchError
 from bench.quantization.attention import Projection
-from bench.quantization.trace import Read
+from bench.quantization.trace import Operand, Read, Recorded
 from bench.schema.bits import FP, Bits
 from bench.schema.placement import Pins, Policy
 
@@ -26,7 +26,8 @@ class WeightSite(NamedTuple):
 
 
 class ActivationSite(NamedTuple):
-    """One distinct tensor within one part, and every layer call that reads it."""
+    """One distinct tensor and every reader that gets it quantized. With `readers: layers` each part of the policy has
+    its own."""
 
     name: str
     readers: tuple[tuple[str, int], ...]
@@ -36,6 +37,12 @@ class ActivationSite(NamedTuple):
     signed: bool
     shape: tuple[int, ...] = ()
     """Of the tensor in the recorded pass. The batch comes first; it and the spatial sizes differ in other passes."""
+    tensor: str = ""
+    """What made it: a module and its call, `backbone.layer1.0.relu#1`, or an operation, `add#0@neck`."""
+    operands: tuple[Operand, ...] = ()
+    """Readers that are no layers, with `readers: all`."""
+    tap: str | None = None
+    """The module behind which it is quantized once for all readers; None: each reader quantizes it."""
 
 
 class Calls(NamedTuple):
@@ -54,6 +61,8 @@ class Placement(NamedTuple):
     activations: tuple[ActivationSite, ...]
     fp: tuple[str, ...]
     calls: tuple[Calls, ...] = ()
+    runs: Mapping[str, int] = {}
+    """By module how often one pass runs it."""
 
     @property
     def sites(self) -> "tuple[WeightSite | ActivationSite, ...]":
@@ -83,10 +92,9 @@ def _kind(module: nn.Module) -> str | None:
     return "linear" if isinstance(module, nn.Linear) else None
 
 
-def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits, unsigned_image: bool = False) -> Placement:
+def place(model: nn.Module, recorded: Recorded, policy: Policy, bits: Bits) -> Placement:
     """Decide where quantizers go.
 
-    `unsigned_image`: whether the model's input has no negative values.
     Raises BenchError where a pattern of the policy fits no layer, two of its `bits` claim one layer, a layer lies in
     none of the parts, or a bit width is not an integer.
     """
@@ -94,6 +102,7 @@ def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits, unsig
     for pattern in (*policy.first, *policy.last, *policy.keep):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model")
+    reads = recorded.reads
     called = {read.module for read in reads}
     layers = _widths([n for n in names if n in called and not _fits(n, policy.keep)], policy, bits)
     weights = tuple(
@@ -101,11 +110,13 @@ def place(model: nn.Module, reads: list[Read], policy: Policy, bits: Bits, unsig
         for n, widths in layers.items()
         if widths.weight < FP
     )
-    activations = _activations(reads, layers, policy, unsigned_image)
+    activations = _activations(recorded, layers, policy)
     owned = {site.name for site in weights} | {f"{site.module}.parametrizations.weight.original" for site in weights}
     fp = tuple(name for name, _ in model.named_parameters() if name not in owned)
     quantized = {site.module for site in weights} | {module for site in activations for module, _ in site.readers}
-    return Placement(weights, activations, fp, _calls([read for read in reads if read.module in quantized]))
+    return Placement(
+        weights, activations, fp, _calls([read for read in reads if read.module in quantized]), recorded.calls
+    )
 
 
 class _Widths(NamedTuple):
@@ -141,25 +152,50 @@ def _numbers(bits: Bits) -> _Widths:
     return _Widths(bits.weight, bits.activation)
 
 
-def _activations(
-    reads: list[Read], layers: dict[str, _Widths], policy: Policy, unsigned_image: bool
-) -> tuple[ActivationSite, ...]:
-    unsigned = {*policy.unsigned_after, *(["input"] if unsigned_image else [])}
+def _activations(recorded: Recorded, layers: dict[str, _Widths], policy: Policy) -> tuple[ActivationSite, ...]:
     groups: dict[tuple[str, int, int], list[Read]] = defaultdict(list)
-    for read in reads:
+    for read in recorded.reads:
         if read.module in layers and (width := layers[read.module].activation) < FP:
-            groups[_part(read.module, policy), read.tensor, width].append(read)
-    return tuple(
-        ActivationSite(
-            name=_site_name(group[0], reads),
-            readers=tuple((read.module, read.call) for read in group),
-            producer=group[0].producer,
-            bits=width,
-            signed=group[0].producer not in unsigned,
-            shape=group[0].shape,
+            # Every layer lies in a part, also where parts share quantizers.
+            part = _part(read.module, policy)
+            groups["" if policy.readers == "all" else part, read.tensor, width].append(read)
+    sites = []
+    for (_, tensor, width), group in groups.items():
+        widths = [other for _, same, other in groups if same == tensor]
+        # A tensor of two widths: readers that are no layers get that of the inner layers.
+        operands = _operands(recorded, tensor) if policy.readers == "all" and width == min(widths) else ()
+        sites.append(
+            ActivationSite(
+                name=_site_name(group[0], recorded.reads),
+                readers=tuple((read.module, read.call) for read in group),
+                producer=group[0].producer,
+                bits=width,
+                signed=group[0].producer not in policy.unsigned_after,
+                shape=group[0].shape,
+                tensor=recorded.makers.get(tensor, "?"),
+                operands=operands,
+                tap=_tap(recorded, tensor, group, operands) if len(widths) == 1 else None,
+            )
         )
-        for (_, _, width), group in groups.items()
+    return tuple(sites)
+
+
+def _operands(recorded: Recorded, tensor: int) -> tuple[Operand, ...]:
+    return tuple(operand for operand in recorded.operands if operand.tensor == tensor)
+
+
+def _tap(recorded: Recorded, tensor: int, group: list[Read], operands: tuple[Operand, ...]) -> str | None:
+    """The innermost module that a pass runs once and that returns the tensor before anything reads it.
+
+    None where operations do not read it: layers quantize their inputs themselves, and hold nothing for that.
+    """
+    if not operands:
+        return None
+    first = min(*(read.time for read in group), *(operand.time for operand in operands))
+    behind = (
+        o.module for o in recorded.outputs if o.tensor == tensor and o.time < first and recorded.calls[o.module] == 1
     )
+    return next(behind, None)
 
 
 def _calls(reads: list[Read]) -> tuple[Calls, ...]:

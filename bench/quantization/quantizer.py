@@ -1,8 +1,10 @@
 """What all quantizers share: integer range, observer, and the calibration mode."""
 
+import weakref
 from typing import Literal, Protocol
 
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 
 from bench.quantization.functional import fake_quantize
 from bench.quantization.grid import Grid
@@ -48,15 +50,26 @@ class Quantizer(nn.Module):
         self.bits, self.signed, self.shape = bits, signed, shape
         self.qmin, self.qmax = integer_range(bits, signed)
         self.observer = observer
+        self._seen: weakref.ref[Tensor] | None = None
         self.dead = False
         """Whether all that calibration showed it was zero."""
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
 
     def forward(self, x: Tensor) -> Tensor:
         """Tensor of x's shape."""
-        if self.mode == "observe" and self.observer is not None:
+        if self.mode == "observe":
+            self._observe(x)
+        if self.mode != "quantize":
+            return x
+        # Its own operations are no readers: whoever counts a model's operations must not see them.
+        with DisableTorchFunction():
+            return self.quantize(x)
+
+    def _observe(self, x: Tensor) -> None:
+        """Show a tensor to the observer: once, however many layers read it, as where it stands behind its producer."""
+        if self.observer is not None and (self._seen is None or self._seen() is not x):
             self.observer.observe(x)
-        return self.quantize(x) if self.mode == "quantize" else x
+        self._seen = weakref.ref(x)
 
     def quantize(self, x: Tensor) -> Tensor:
         """The method's fake quantization of `x`: on its `grid`, or any differentiable code of a subclass."""

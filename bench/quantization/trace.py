@@ -26,6 +26,54 @@ class Read(NamedTuple):
     """Of the tensor, its batch dimension included."""
     within: tuple[str, ...] = ()
     """The modules that were running, the outermost first, of those that the pass ran once; the model itself is ''."""
+    time: int = 0
+    """Events of one pass are numbered in their order."""
+
+
+class Operand(NamedTuple):
+    """One reading of a tensor by an operation outside of the layers: `add#0@backbone.layer1.0[1]`."""
+
+    operation: str
+    """Without underscores, and in place or not: `add` for `+`, `+=` and `torch.add`."""
+    nth: int
+    """Among the module's own operations of that name."""
+    module: str
+    """The innermost one that was running."""
+    nth_within: int
+    """As `nth`, with the operations of its children."""
+    call: int
+    """Of the module, in the pass; an operation is numbered within one call."""
+    position: int
+    """Among the tensors that the operation was given."""
+    tensor: int
+    time: int
+
+    def __str__(self) -> str:
+        call = f"#{self.call}" if self.call else ""
+        return f"{self.operation}#{self.nth}@{self.module}{call}[{self.position}]"
+
+
+class Output(NamedTuple):
+    """A tensor that a module returned, alone."""
+
+    module: str
+    call: int
+    tensor: int
+    time: int
+
+
+class Recorded(NamedTuple):
+    """What one pass shows."""
+
+    reads: list[Read]
+    operands: list[Operand]
+    """Of all tensors, also of those that no layer reads."""
+    outputs: list[Output]
+    calls: dict[str, int]
+    """By module how often the pass ran it."""
+    makers: dict[int, str]
+    """By a tensor's number what made it: a module without children and its call, `backbone.layer1.0.relu#1`, or an
+    operation of one that has some, `add#0@neck`; `image` for the model's input."""
 
 
 MOVES = frozenset({"__getitem__", "cat", "chunk", "clone", "contiguous", "dropout", "expand", "flatten", "permute",
@@ -61,9 +109,9 @@ class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class _Producers(TorchFunctionMode):
     """Remembers the operation behind each tensor, and keeps all of them alive so that no id is used twice."""
 
-    def __init__(self, writes: _Writes) -> None:
+    def __init__(self, writes: _Writes, notice: Callable[..., None]) -> None:
         super().__init__()
-        self.writes = writes
+        self.writes, self.notice = writes, notice
         self.made: dict[tuple[int, int, int], str] = {}
         self.alive: list[Any] = []
         self.inputs: list[tuple[Tensor, Tensor]] = []
@@ -74,6 +122,7 @@ class _Producers(TorchFunctionMode):
         sources = [self.of(tensor) for tensor in operands]
         before = [self.key(tensor) for tensor in operands]
         result = func(*args, **(kwargs or {}))
+        self.notice(operation_name(func, kwargs or {}), operands, before, result)
         name = _name(_operation(func, kwargs or {}), sources)
         # An assignment to a part of a tensor changes it and returns nothing.
         changed = [t for t, key in zip(operands, before, strict=True) if self.key(t) != key]
@@ -137,6 +186,18 @@ def _name(operation: str, sources: list[str]) -> str:
     return of_values[0] if moves and len(set(of_values)) == 1 else operation
 
 
+def operation_name(func: Any, options: dict[str, Any]) -> str:
+    """The operation in a reader's words: `add` for `+`, `+=` and `torch.add`."""
+    name = _operation(func, options)
+    if name.startswith("__") and name.endswith("__"):
+        name = name.strip("_")
+        name = name[1:] if name[:1] in ("i", "r") and name[1:] in _OPERATORS else name
+    return name
+
+
+_OPERATORS = frozenset({"add", "sub", "mul", "truediv", "floordiv", "matmul", "pow", "mod", "and", "or", "xor"})
+
+
 def _operation(func: Any, options: dict[str, Any]) -> str:
     if isinstance(func, OpOverload | OpOverloadPacket):
         packet = func.overloadpacket if isinstance(func, OpOverload) else func
@@ -155,14 +216,21 @@ def _operation(func: Any, options: dict[str, Any]) -> str:
 class _Recording:
     """What is known while the pass runs."""
 
-    def __init__(self, layers: Collection[str]) -> None:
+    def __init__(self, layers: Collection[str], leaves: frozenset[str]) -> None:
         self.layers = frozenset(layers)
-        self.producers = _Producers(_Writes())
+        self.producers = _Producers(_Writes(), self.operated)
         self.reads: list[Read] = []
+        self.operands: list[Operand] = []
+        self.outputs: list[Output] = []
+        self.makers: dict[int, str] = {}
+        self.leaves = leaves
         self.running: list[str] = []
+        self.operations: list[tuple[Counter[str], Counter[str]]] = []
+        """Of each running module how often it ran an operation itself, and with its children."""
         self.entered: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.numbers: dict[tuple[int, int, int], int] = {}
+        self.time = 0
 
     def around(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         """The forward of the module `name` so that it is noticed."""
@@ -170,36 +238,73 @@ class _Recording:
         def noticed(*args: Any, **kwargs: Any) -> Any:
             if not self.entered:
                 self.producers.start(tensors((args, kwargs)))
+                for tensor in tensors((args, kwargs)):
+                    self.makers[self.number(self.producers.key(tensor))] = "image"
             if name in self.layers:
                 self.read(name, next(tensors((args, kwargs))))
+            call = self.entered[name]
             self.entered[name] += 1
             self.running.append(name)
+            self.operations.append((Counter(), Counter()))
             try:
-                return forward(*args, **kwargs)
+                result = forward(*args, **kwargs)
             finally:
                 self.running.pop()
+                self.operations.pop()
+            if isinstance(result, Tensor):
+                self.producers.alive.append(result)
+                number = self.number(self.producers.key(result))
+                self.outputs.append(Output(name, call, number, self.tick()))
+                if name in self.leaves:
+                    self.makers.setdefault(number, f"{name}#{call}")
+            return result
 
         return noticed
 
     def read(self, name: str, x: Tensor) -> None:
         self.producers.alive.append(x)
-        number = self.numbers.setdefault(self.producers.key(x), len(self.numbers))
+        number = self.number(self.producers.key(x))
         producer, within = self.producers.of_read(x), tuple(self.running)
-        self.reads.append(Read(name, self.calls[name], number, producer, tuple(x.shape), within))
+        self.reads.append(Read(name, self.calls[name], number, producer, tuple(x.shape), within, self.tick()))
         self.calls[name] += 1
+
+    def operated(self, operation: str, operands: list[Tensor], keys: list[tuple[int, int, int]], result: Any) -> None:
+        """Take note of an operation; one that returns no tensor, such as a look at a shape, reads no values."""
+        made = list(tensors(result))
+        if not made or not self.running or self.running[-1] in self.layers:
+            return
+        module, (own, whole) = self.running[-1], self.operations[-1]
+        where = (operation, own[operation], module, whole[operation], self.entered[module] - 1)
+        own[operation] += 1
+        for _, counter in self.operations:
+            counter[operation] += 1
+        time = self.tick()
+        self.operands += [Operand(*where, k, self.number(key), time) for k, key in enumerate(keys)]
+        for tensor in made if module not in self.leaves else ():
+            self.makers.setdefault(self.number(self.producers.key(tensor)), f"{operation}#{where[1]}@{module}")
+
+    def number(self, key: tuple[int, int, int]) -> int:
+        return self.numbers.setdefault(key, len(self.numbers))
+
+    def tick(self) -> int:
+        self.time += 1
+        return self.time
 
 
 @torch.no_grad()
-def record_reads(model: nn.Module, layers: Collection[str], forward: Callable[[], Any]) -> list[Read]:
-    """Run `forward` once and list every call of the model's modules of those names, in order.
+def record_reads(model: nn.Module, layers: Collection[str], forward: Callable[[], Any]) -> Recorded:
+    """Run `forward` once and list every call of the model's modules of those names, in order, and what else read and
+    made tensors.
 
     The model's input is what the first module that runs is given.
     """
-    recording = _Recording(layers)
+    leaves = frozenset(name for name, module in model.named_modules() if next(module.children(), None) is None)
+    recording = _Recording(layers, leaves)
     with _noticed(model, recording), recording.producers.writes, recording.producers:
         forward()
-    once = {name for name, times in recording.entered.items() if times == 1}
-    return [read._replace(within=tuple(n for n in read.within if n in once)) for read in recording.reads]
+    calls = dict(recording.entered)
+    reads = [read._replace(within=tuple(n for n in read.within if calls[n] == 1)) for read in recording.reads]
+    return Recorded(reads, recording.operands, recording.outputs, calls, recording.makers)
 
 
 @contextmanager

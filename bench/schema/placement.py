@@ -38,10 +38,14 @@ class Policy(Spec):
     """Module names (shell patterns) of layers that stay in full precision."""
     parts: tuple[str, ...] = Field(min_length=1)
     """Modules of the detector. Layers of one part that read the same tensor share its quantizer; layers of different
-    parts do not."""
-    unsigned_after: tuple[Literal["relu", "relu6", "max_pool2d"], ...] = ()
-    """Operations after which a tensor is quantized without sign. All other tensors have a sign, except an image from
-    which no mean is subtracted."""
+    parts do so with `readers: all`."""
+    readers: Literal["layers", "all"] | None = None
+    """Who reads a quantized tensor quantized. `layers`, the default: the quantized layers alone, each part by its own
+    quantizer. `all`: whatever reads it, as where a quantizer stands behind what made the tensor (MQBench, and so HQOD):
+    residual additions, interpolations and concatenations too, by one quantizer across all parts."""
+    unsigned_after: tuple[Literal["input", "relu", "relu6", "max_pool2d"], ...] = ()
+    """Operations after which a tensor is quantized without sign; all other tensors have a sign. `input`: the image,
+    where it has no negative values."""
 
 
 class Pins(Spec):
