@@ -14,25 +14,12 @@ EVALUATION = 1
 QUANTIZATION = 1
 """Whole rooms, in every identity since the first: to raise one makes every record stale."""
 
-PARTS: dict[str, int] = dict.fromkeys(
-    (
-        *(f"data:{kind}" for kind in ("voc", "coco", "shapes-voc", "shapes-coco")),
-        *(f"metric:{variant}" for variant in ("coco", "voc07", "voc12")),
-        *(
-            f"observer:{kind}"
-            for kind in ("minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode")
-        ),
-        "training",
-        "placement",
-        "calibration",
-        "prediction",
-    ),
-    1,
-) | {
+PARTS = {
     "placement": 2,  # an image has a sign unless the policy says otherwise
     "calibration": 2,  # a tensor that several layers read is observed once
 }
-"""Of what single jobs use. Only a version above 1 stands in an identity."""
+"""Of what single jobs use: `data:KIND`, `metric:VARIANT`, `observer:KIND`, `placement`, `calibration`, `training`,
+`prediction`. What is not named here has version 1, and only a version above 1 stands in an identity."""
 
 
 def of_job(parts: Iterable[str], quantized: bool) -> dict[str, int]:

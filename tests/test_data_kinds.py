@@ -98,7 +98,7 @@ def test_a_kind_from_outside_is_read_named_and_planned(data: CsvData, tmp_path: 
     ]
     job = job_of(suite, "fp")
     assert job.blocked is None
-    assert job.protocol["data"] == {
+    assert job.raw["data"] == {
         "kind": "csv",
         "train": "train.csv",
         "test": "test.csv",

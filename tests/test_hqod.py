@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.detectors.positives import Positives
+from bench.errors import UsageError
 from bench.methods.hardet import HarDet, entropy
 from bench.methods.hqod import HQOD, correlation, harmonious_iou_loss, tcorr_loss
 
@@ -153,7 +154,7 @@ def test_the_papers_normaliser_divides_the_added_terms_by_the_number_of_samples(
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         HQOD(options)
 
 

@@ -74,7 +74,7 @@ def test_a_metric_from_outside_is_scored_shown_and_judged(suite: Located, tmp_pa
     kept = submit(suite, "mini", Submission("lsq", 0, tmp_path / "dt.json")).record
     assert (kept.metrics, kept.scorer) == ({"seen": 0.25, "images": 0.125}, "bench")
     job = job_of(suite, "fp")
-    assert job.protocol["metric"]["variant"] == "toy"
+    assert job.raw["metric"]["variant"] == "toy"
     measure_all(suite)  # with AP, which the toy does not have
     verdicts = {(v.row, v.kind): v for v in judge(gather(suite, "mini"), None, None)}
     assert verdicts["fp", "result"].message == "seen is absent"

@@ -78,8 +78,8 @@ def test_a_broken_snapshot_is_refused(images: Dataset, tmp_path: Path) -> None:
 
 
 def test_snapshots_are_no_part_of_the_identity() -> None:
-    from bench.plan.jobs import _dump
+    from bench.schema.protocol import dump
 
     recipe = TIER.recipes["ft"]
-    dumped = _dump(recipe.model_copy(update={"snapshot_every": 5, "cost_s": 9.0}), {"cost_s", "snapshot_every"})
-    assert dumped == _dump(recipe, {"cost_s", "snapshot_every"}) and "snapshot_every" not in (dumped or {})
+    dumped = dump(recipe.model_copy(update={"snapshot_every": 5, "cost_s": 9.0}), "cost_s", "snapshot_every")
+    assert dumped == dump(recipe, "cost_s", "snapshot_every") and "snapshot_every" not in dumped

@@ -5,9 +5,11 @@ that a new optional field changes no identity.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import WrapValidator
 
 from bench.schema.base import Spec, parse
 from bench.schema.bits import Bits
@@ -58,10 +60,15 @@ class Seeds(Spec):
     """Initial weights of the detector."""
 
 
+def _as_it_is(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """A specification that was read already, also one of a kind of data that this package does not have."""
+    return value if isinstance(value, Spec) else handler(value)
+
+
 class Protocol(Spec):
     """Everything that affects the numbers of a job, and nothing else but the paths of its data."""
 
-    data: DataSpec
+    data: Annotated[DataSpec, WrapValidator(_as_it_is)]
     pin: str
     """Fingerprint of the data set; `absent` where it is not here."""
     metric: Metric
