@@ -80,7 +80,7 @@ def test_published_rows_must_be_there(tmp_path: Path) -> None:
 def test_faults_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = write_suite(
         tmp_path,
-        changed(("recipe: qat", "recipe: none"), ("range_test: paper", "range_test: x"), ("bits: 4/4", "bits: 4/32")),
+        changed(("recipe: qat", "recipe: none"), ("range_test: paper", "range_test: x"), ("bits: 4/4", "bits: 4/ter")),
     )
     lines = refusal(tmp_path).splitlines()
     assert [line.removeprefix(f"{path}:").split(":")[0] for line in lines] == ["17", "24", "44"]

@@ -47,7 +47,7 @@ class Quantizer(nn.Module):
         self.qmin, self.qmax = integer_range(bits, signed)
         self.observer = observer
         self.dead = False
-        """Whether all that calibration showed it was zero."""
+        """Whether calibration showed it nothing but zeros (`bench.calibration.calibrate`)."""
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
 
     def forward(self, x: Tensor) -> Tensor:
