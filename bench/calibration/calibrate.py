@@ -84,7 +84,7 @@ def _end(name: str, x: Tensor, signed: bool = True) -> float:
     """Where the range of a tensor ends, 0 of an empty one; BenchError where a value is not finite."""
     if x.numel() == 0:
         return 0.0
-    low, high = torch.stack(torch.aminmax(x)).tolist()
+    low, high = (float(end) for end in torch.aminmax(x))
     # Every comparison with NaN fails.
     if not float("-inf") < low <= high < float("inf"):
         raise BenchError(f"calibration: {name} has values that are not finite ({low} to {high})")
