@@ -1,4 +1,6 @@
-"""Errors that a user sees as one line. Everything else is a fault of ours and keeps its traceback."""
+"""Errors that a user sees as one line, and exit codes. Any other exception is a bug and keeps its traceback."""
+
+from enum import IntEnum
 
 
 class BenchError(Exception):
@@ -7,3 +9,17 @@ class BenchError(Exception):
 
 class UsageError(BenchError):
     """Wrong usage or a wrong suite file (exit 2)."""
+
+
+class Exit(IntEnum):
+    """How a command ends."""
+
+    OK = 0
+    FAILED = 1
+    """Something failed or fell outside its tolerance."""
+    USAGE = 2
+    """Wrong usage or a wrong suite file."""
+    INCOMPLETE = 3
+    """Ran well, but results are absent."""
+    INTERRUPTED = 130
+    """By Ctrl-C; a shell's own code for it."""

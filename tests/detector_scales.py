@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from bench.schema.catalog import CATALOG, DETRS
+from bench.schema.catalog import CATALOG, FAMILIES
 from bench.schema.detector import DetectorScale
 
 _RESNET = {"depth": 18, "width": 8}
@@ -38,7 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def make_scale(name: str, side: int, **changes: Any) -> DetectorScale:
     """The scale of a detector for square inputs of `side` px; full width unless `changes` say otherwise."""
-    nms = {} if CATALOG[name].family in DETRS else {"nms_iou": 0.5}
+    nms = {} if FAMILIES[CATALOG[name].family].predicts_set else {"nms_iou": 0.5}
     ratio = not name.startswith("ssdlite")
     scale = {
         "input": {"size": [side, side], "keep_ratio": ratio, "pad_divisor": side if name.startswith("yolox") else 32},

@@ -104,14 +104,14 @@ def record_data(job: Job, ap: float = 0.5, **changes: Any) -> dict[str, Any]:
     """A sound record of a job, as JSON; `changes` replace whole fields."""
     record = {
         "identity": job.identity,
-        "protocol": job.protocol,
+        "protocol": job.raw,
         "metrics": {"AP": ap, "AP50": ap + 0.2, "AP75": ap + 0.05, "AP_S": -1.0},
         "per_category": {"circle": {"AP": ap}},
         "scorer": "pycocotools 2.0.10",
         "predictions": {"digest": f"{int(ap * 1e6):064x}", "count": 12},
         "placement": None if job.row.bits.is_fp else PINS,
         "data": {
-            "pin": job.protocol["data"]["pin"],
+            "pin": job.raw["data"]["pin"],
             "splits": {"test": {"images": 4, "boxes": 9}},
             "problems": [],
         },

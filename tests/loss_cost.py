@@ -36,36 +36,34 @@ def measure(detector: str, pairs: int) -> Cost:
     from conftest import PROJECT
     from detector_scales import drawn_batch, losses
 
+    from bench.calibration.batches import Batches
     from bench.calibration.calibrate import calibrate
     from bench.detectors.positives import reshaped
-    from bench.engine.inspect import build, quantizers_of
-    from bench.engine.place import passes, trace_placement
-    from bench.methods.protocol import build as build_methods
-    from bench.methods.protocol import having
+    from bench.engine.place import trace_placement
+    from bench.methods.stack import MethodStack
     from bench.plan.jobs import plan
     from bench.quantization.apply import apply
-    from bench.schema.bits import Bits
+    from bench.run.inspect import build, quantizers_of
     from bench.schema.load import load_suite
-    from bench.schema.placement import Policy
 
     row = f"{detector}-lsq-hqod-w4a4"
     job = next(job for job in plan(load_suite("hqod/table2", PROJECT), "mini") if job.row.id == row)
     torch.manual_seed(0)
-    model: Any = build(job, PROJECT)[0]
+    model: Any = build(job, PROJECT)
     batch = drawn_batch(SIDE, BATCH)
     # Statistics of the data: the step sizes of an untrained model in eval mode would be next to nothing.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
     losses(model, batch)
-    policy = Policy.model_validate(job.protocol["policy"], strict=False)
-    placement = trace_placement(model, batch, policy, Bits.parse(job.protocol["bits"]))
+    assert job.protocol.policy is not None
+    placement = trace_placement(model, batch, job.protocol.policy, job.protocol.bits)
     apply(model, placement, quantizers_of(job, placement))
-    calibrate(model, passes(model, [batch]))
+    calibrate(model, Batches(model, [batch]))
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
     data = model.data_preprocessor(batch, True)
-    reshapes = having(build_methods(job.protocol["methods"]), "reshape_losses")
+    reshapes = MethodStack.of(job.protocol.methods).reshapes
 
     def step(with_losses: bool) -> float:
         begin = time.process_time()

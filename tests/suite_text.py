@@ -1,4 +1,4 @@
-"""A right minimal suite as text, and changes to it."""
+"""A right minimal suite as text, in the whole form and in the short one, and changes to it."""
 
 from pathlib import Path
 
@@ -71,6 +71,41 @@ tiers:
 
 FP_ROW = RIGHT[RIGHT.index("  - id: fp\n") : RIGHT.index("  - id: lsq\n")]
 LSQ_ROW = RIGHT[RIGHT.index("  - id: lsq\n") : RIGHT.index("tiers:\n")]
+TIERS = RIGHT[RIGHT.index("tiers:\n") :]
+SHORT = f"""\
+title: A table
+policies:
+  all:
+    layers: [conv]
+    first: [backbone.conv1]
+    last: [bbox_head.retina_cls]
+    parts: [backbone, neck, bbox_head]
+    pins: {{weights: 38, activations: 70, edge: 13, unsigned: 40}}
+methods:
+  lsq:
+    range_test: paper
+    grad_scale: batch
+    weights: {{kind: minmax}}
+    activations: {{kind: ema_mse, p: 2.0, ema: 0.9}}
+defaults:
+  row: {{detector: retinanet-r18}}
+kinds:
+  int4:
+    bits: 4/4
+    recipe: qat
+    start: fp
+    policy: all
+rows:
+  - id: fp
+    label: FP
+    bits: 32/32
+    recipe: fp
+  - id: lsq
+    label: LSQ
+    kind: int4
+    methods: [lsq]
+{TIERS}"""
+"""The same suite."""
 
 
 def changed(*changes: tuple[str, str], text: str = RIGHT) -> str:

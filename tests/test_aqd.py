@@ -12,11 +12,11 @@ from conftest import PROJECT, SUITE, bench
 from detector_scales import drawn_batch, losses, small_scale
 from torch import nn
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import save_weights
-from bench.engine.inspect import placement_of
 from bench.engine.order import Start
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.engine.start import load_start
 from bench.errors import BenchError
 from bench.methods.aqd import AQD, LevelNorm, MultiLevelBN
@@ -25,6 +25,7 @@ from bench.plan.jobs import plan
 from bench.quantization.apply import apply, quantized_layers
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.run.inspect import placement_of
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
 from bench.schema.methods import facts
@@ -54,7 +55,7 @@ def level_norms(model: nn.Module) -> dict[str, LevelNorm]:
 
 def outputs(model: Any) -> list[torch.Tensor]:
     with torch.no_grad():
-        return [x for branch in next(passes(model.eval(), [drawn_batch(64)]))() for x in branch]
+        return [x for branch in next(iter(Batches(model.eval(), [drawn_batch(64)])))() for x in branch]
 
 
 def same(a: Any, b: Any) -> bool:
@@ -131,21 +132,23 @@ def test_the_start_of_an_adapted_row_is_loaded_as_it_was(tmp_path: Path) -> None
     model = detector(seed=1)
     with pytest.raises(BenchError, match=r"fp\.pth"):
         load_start(model, Start(checkpoint=tmp_path / "fp.pth", sha256=digest))
-    load_start(model, Start(checkpoint=tmp_path / "fp.pth", sha256=digest, methods=(PLAIN,)))
+    syncbn = next(job for job in plan(load_suite(SUITE, PROJECT), "smoke") if job.row.id == "syncbn-fp")
+    load_start(model, Start(checkpoint=tmp_path / "fp.pth", sha256=digest, lineage=(syncbn.protocol,)))
     AQD(AQD_OPTIONS).adapt_model(model)
     assert same(origin, model)
 
 
 @pytest.mark.parametrize("name", ["retinanet-r18", "detr-r50"])
 def test_of_a_quantized_start_the_weights_are_taken_and_the_quantizers_made_anew(name: str, tmp_path: Path) -> None:
-    suite = load_suite("detectors/quantized", PROJECT).suite
+    located = load_suite("detectors/quantized", PROJECT)
+    suite = located.suite
     row = suite.row(f"{name}-lsq-w4a4")
     policy, method = suite.policies[row.policy or ""], LSQ(row.methods[0].options)
 
     def quantize(model: Any, bits: str) -> Any:
         placement = trace_placement(model, drawn_batch(64), policy, Bits.parse(bits))
         apply(model, placement, method.make_quantizers(placement))
-        method.calibrate(model, passes(model, [drawn_batch(64)]))
+        method.calibrate(model, Batches(model, [drawn_batch(64)]))
         return model
 
     def fresh(seed: int) -> Any:
@@ -154,8 +157,8 @@ def test_of_a_quantized_start_the_weights_are_taken_and_the_quantizers_made_anew
     first = quantize(fresh(0), "4/4")
     digest = save_weights(first, tmp_path / "w4.pth")
     second = fresh(1)
-    attention = "attention" in policy.layers
-    load_start(second, Start(checkpoint=tmp_path / "w4.pth", sha256=digest, attention=attention))
+    behind = next(job.protocol for job in plan(located, "smoke") if job.row.id == row.id)
+    load_start(second, Start(checkpoint=tmp_path / "w4.pth", sha256=digest, lineage=(behind,)))
     quantize(second, "2/2")
     layers, earlier = quantized_layers(second), quantized_layers(first)
     assert layers.keys() == earlier.keys()

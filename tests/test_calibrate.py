@@ -10,10 +10,11 @@ from conftest import PROJECT
 from detector_scales import drawn_batch
 from torch import Tensor, nn
 
+from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate, dead_sites
 from bench.calibration.observers import StepObserver, make_observer
 from bench.detectors.build import build_detector
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.methods.tqt import TQT, TqtFixed
@@ -195,7 +196,7 @@ def test_faster_rcnn_without_proposals_trains_and_predicts_as_fp_does() -> None:
     for calibrated in (copy.deepcopy(model), model):
         if calibrated is not model:
             starved(calibrated)
-        maker.calibrate(calibrated, passes(calibrated, [drawn_batch(64)]))
+        maker.calibrate(calibrated, Batches(calibrated, [drawn_batch(64)]))
         found = {}
         for kind, one in (("fp", copy.deepcopy(fp)), ("int4", copy.deepcopy(calibrated))):
             data = starved(one).data_preprocessor(drawn_batch(64), False)

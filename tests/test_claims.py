@@ -10,9 +10,9 @@ from factories import ENVIRONMENT, job_of, located, measure_all, store_record, s
 
 from bench.cli import check as check_command
 from bench.cli.main import main
-from bench.cli.table import make_table
 from bench.errors import UsageError
 from bench.plan.jobs import plan
+from bench.report.make import make_table
 from bench.report.render import render
 from bench.schema.load import Located
 from bench.schema.suite import Tier
@@ -89,7 +89,7 @@ def test_pairs_stay_within_one_environment(tmp_path: Path) -> None:
     # Another environment's pair counts as well; one across two is none.
     assert (found.repetitions, found.environment_keys) == ((1, 2, 3, 4), ("1" * 16, "e" * 16))
     assert found.answer.mean == pytest.approx(0.75, abs=0.1)
-    assert found.message == "1 seed has no result of every row in one environment"
+    assert found.message == "1 seed skipped: some row has no result in the same environment"
 
 
 def test_no_seed_in_one_environment(tmp_path: Path) -> None:

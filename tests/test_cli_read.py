@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import children_s
 from suite_text import LSQ_ROW, PUBLISHED_FILE, RIGHT, changed, write_suite
 
 from bench.cli.main import main
@@ -135,8 +135,8 @@ def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (facts["suite"], facts["tier"], facts["blocked"]) == ("x/y", "mini", [])
     fp, lsq, told = facts["rows"]
     assert [job["identity"] for job in lsq["jobs"]] == [job.identity for job in jobs[1:]]
-    assert lsq["jobs"][2]["seeds"] == jobs[3].protocol["seeds"]
-    assert lsq["protocol"] | {"seeds": jobs[1].protocol["seeds"]} == jobs[1].protocol
+    assert lsq["jobs"][2]["seeds"] == jobs[3].raw["seeds"]
+    assert lsq["protocol"] | {"seeds": jobs[1].raw["seeds"]} == jobs[1].raw
     assert (fp["start"], lsq["start"]) == (None, "x/y fp mini seed 0")
     assert told["reported_only"] == "no code" and "protocol" not in told
     # The text is the same, as YAML.
@@ -237,6 +237,7 @@ def loaded(root: Path, *arguments: str) -> set[str]:
 
 
 COMMANDS = [["--help"], ["list"], ["plan", "x/y"], ["show", "x/y"], ["data", "list"], ["plan", "--help"]]
+COMMANDS += [["show", "x/y", "--expanded"], ["schema"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -249,9 +250,9 @@ def test_answers_within_a_second(arguments: list[str], root: Path) -> None:
     command = [sys.executable, "-m", "bench", "--root", str(root), *arguments]
     times = []
     for _ in range(3):
-        start = time.monotonic()
+        start = children_s()
         subprocess.run(command, capture_output=True, check=True, env={**os.environ, "COLUMNS": "100"})
-        times.append(time.monotonic() - start)
+        times.append(children_s() - start)
     assert min(times) < 1
 
 

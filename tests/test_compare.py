@@ -12,8 +12,8 @@ from resampling import scene
 from bench.cli.main import main
 from bench.data.load import load
 from bench.evaluation.coco import METRICS, score_coco
+from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
-from bench.evaluation.score import score
 from bench.evaluation.voc import score_voc
 from bench.plan.jobs import Job
 from bench.records.store import Store
@@ -115,7 +115,7 @@ def measure(suite: Located, job: Job, noise: float) -> None:
         {**a, "bbox": np.abs(np.array(a["bbox"]) + rng.normal(0, noise, 4)).tolist(), "score": rng.random()}
         for a in gt["annotations"]
     ])  # fmt: skip
-    scores = score(gt, found.to_coco(), spec.metric)
+    scores = metric_of(spec.metric).score(gt, found.to_coco())
     folder = store.folder(job.identity)
     folder.path.mkdir(parents=True, exist_ok=True)
     found.save(folder.predictions)

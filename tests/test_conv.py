@@ -12,9 +12,8 @@ from torch.nn.functional import conv2d
 
 from bench.calibration.observers import make_observer
 from bench.detectors.build import build_detector
-from bench.engine.inspect import empty_batch
 from bench.engine.place import trace_placement
-from bench.methods.protocol import build
+from bench.methods.lsq import LSQ
 from bench.quantization import kernels
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
@@ -23,6 +22,7 @@ from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.quantizer import Quantizer
 from bench.quantization.tqt import TqtQuantizer
 from bench.quantization.uniform import UniformQuantizer
+from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
 from bench.schema.methods import Observer
@@ -181,7 +181,7 @@ def test_quantization_holds_no_more_than_fp() -> None:
     x = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
     quantized = copy.deepcopy(plain)
     placement = trace_placement(quantized, empty_batch(64, 64), table.policies["hqod"], Bits.parse("4/4"))
-    (method,) = build([use.model_dump() for use in table.row("lsq-w4a4").methods])
+    method = LSQ(table.row("lsq-w4a4").methods[0].options)
     apply(quantized, placement, method.make_quantizers(placement))
     # The image, which FP keeps for the first convolution's weight, is the same tensor here.
     assert saved_bytes(quantized, x) <= 1.01 * saved_bytes(plain, x)

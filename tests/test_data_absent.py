@@ -4,7 +4,7 @@ from pathlib import Path
 
 from conftest import bench, make_root
 
-from bench.data.absent import absent_data
+from bench.data.load import absent_data
 from bench.schema.data import CocoData, VocData
 
 VOC = {"kind": "voc", "train": ["VOC2007/trainval", "VOC2012/trainval"], "test": ["VOC2007/test"], "difficult": "crowd"}

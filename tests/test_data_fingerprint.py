@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.data import shapes
-from bench.data.fingerprint import fingerprint
+from bench.data.load import fingerprint
 from bench.data.paths import Listing, expand
 from bench.errors import BenchError, UsageError
 from bench.schema.data import CocoData, CocoSplit, ShapesCoco, ShapesVoc, SplitCounts, VocData
@@ -140,7 +140,7 @@ def test_shapes_are_identified_without_being_made(tmp_path: Path, monkeypatch: p
 def test_nothing_slow_is_imported(root: Path) -> None:
     """`plan` answers within a second, so neither arrays nor images may come in."""
     code = (
-        "import sys; from pathlib import Path; from bench.data.fingerprint import fingerprint; "
+        "import sys; from pathlib import Path; from bench.data.load import fingerprint; "
         "from bench.schema.data import *; "
         "counts = SplitCounts(train=1, test=1); "
         "fingerprint(ShapesCoco(kind='shapes-coco', side=64, images=counts), Path('.')); "

@@ -12,7 +12,7 @@ from detector_scales import SMALL, drawn_batch, losses, make_scale, shapes, smal
 import bench.schema.detector as detector_spec
 from bench.detectors.build import build_detector, model_config
 from bench.errors import BenchError
-from bench.schema.catalog import CATALOG, DETRS, SCALABLE
+from bench.schema.catalog import CATALOG, FAMILIES
 from bench.schema.check_detectors import misfits
 from bench.schema.data import CocoData, CocoSplit
 from bench.schema.detector import DetectorScale, TransformerScale
@@ -29,7 +29,11 @@ SIDE = 64
 def test_every_detector_and_every_field_is_tested_here() -> None:
     assert SMALL.keys() == CATALOG.keys()
     fields = set(DetectorScale.model_fields) - {"input", "test", "init"}
-    assert fields == set().union(*SCALABLE.values()) == {key for scale in SMALL.values() for key in scale}
+    assert (
+        fields
+        == set().union(*(family.scalable for family in FAMILIES.values() if family.scalable))
+        == {key for scale in SMALL.values() for key in scale}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +101,7 @@ def test_no_declared_field_is_without_effect(name: str, field: str) -> None:
     [
         (name, field)
         for name in NAMES
-        if CATALOG[name].family in DETRS
+        if FAMILIES[CATALOG[name].family].predicts_set
         for field in TransformerScale.model_fields
         if field != "levels" or name.startswith("deformable")
     ],
@@ -156,7 +160,7 @@ def test_new_fields_change_no_old_protocol() -> None:
     assert set(dumped["init"]) == {"kind"}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if CATALOG[name].family not in DETRS])
+@pytest.mark.parametrize("name", [name for name in NAMES if not FAMILIES[CATALOG[name].family].predicts_set])
 def test_threshold_and_limit_reach_the_predictions(name: str) -> None:
     test = {"batch": 2, "nms_iou": 0.5, "max_per_image": 3}
     loose = small_scale(name, SIDE).model_copy(update={"test": _test(score_threshold=0.0, **test)})

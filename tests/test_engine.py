@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, SUITE, bench, make_root
+from conftest import PROJECT, SUITE, bench, edited, make_root
 from version_guard import faults, load_guard
 
 from bench.records.record import Record
@@ -22,11 +22,8 @@ def records(root: Path) -> dict[str, Record]:
     return {record.provenance.asked_by.split()[1]: record for record in Store(root).records()}
 
 
-def edit(root: Path, old: str, new: str, count: int = 1, suite: str = SUITE) -> None:
-    path = root / "suites" / f"{suite}.yaml"
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, count), encoding="utf-8")
+def suite_file(root: Path) -> Path:
+    return root / "suites" / f"{SUITE}.yaml"
 
 
 def test_a_repeated_run_does_nothing(smoke_root: Path) -> None:
@@ -48,10 +45,9 @@ def test_the_same_jobs_give_the_same_predictions(smoke_root: Path, tmp_path: Pat
 
 
 def test_one_edited_learning_rate_runs_one_job(finished_root: Path) -> None:
-    text = (finished_root / "suites" / f"{SUITE}.yaml").read_text(encoding="utf-8")
-    smoke = text[: text.index("\n  mini:")]
-    recipe = smoke[smoke.index("      qat-w4a4:") :]
-    edit(finished_root, recipe, recipe.replace("lr: 0.001", "lr: 0.002"))
+    with edited(suite_file(finished_root)) as suite:
+        recipes = suite["tiers"]["smoke"]["recipes"]
+        recipes["qat-w4a4"]["optimizer"] = {**recipes["ft"]["optimizer"], "lr": 0.002}
     planned = json.loads(bench(finished_root, "plan", SUITE, *SMOKE, "--json").stdout)
     assert "recipe.optimizer.lr" in json.dumps(planned)
     done = bench(finished_root, "run", SUITE, *SMOKE)
@@ -73,8 +69,8 @@ def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
 
 def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
     from bench.data.load import load
+    from bench.evaluation.metric import metric_of
     from bench.evaluation.predictions import Predictions
-    from bench.evaluation.score import score
     from bench.schema.load import load_suite
 
     tier = load_suite(SUITE, smoke_root).suite.tiers["smoke"]
@@ -83,7 +79,7 @@ def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
     for record in store.records():
         saved = Predictions.load(store.folder(record.identity).predictions)
         assert saved.digest() == record.predictions.digest
-        assert score(test.coco, saved.to_coco(), tier.metric).metrics == record.metrics
+        assert metric_of(tier.metric).score(test.coco, saved.to_coco()).metrics == record.metrics
 
 
 FAILING = """
@@ -114,10 +110,9 @@ class Failing:
 )
 def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, reason: str) -> None:
     (finished_root / "failing.py").write_text(FAILING, encoding="utf-8")
-    method = f'{{name: "failing:Failing", options: {{at: {at}}}}}'
-    head = "id: bad, label: Bad, recipe: ft, start: fp, detector"
-    row = f'  - {{{head}: retinanet-r18, bits: "32/32", methods: [{method}]}}\n'
-    edit(finished_root, "\ntiers:\n", f"{row}\ntiers:\n")
+    method = {"name": "failing:Failing", "options": {"at": at}}
+    with edited(suite_file(finished_root)) as suite:
+        suite["rows"].append({"id": "bad", "kind": "ft", "label": "Bad", "methods": [method]})
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "4 jobs: 3 done, 1 failed" in done.stdout and reason in done.stdout
     table = bench(finished_root, "table", SUITE, *SMOKE).stdout
@@ -126,7 +121,8 @@ def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, re
 
 
 def test_wrong_pins_fail_the_row_before_it_trains(finished_root: Path) -> None:
-    edit(finished_root, "activations: 69", "activations: 70")
+    with edited(suite_file(finished_root)) as suite:
+        suite["policies"]["hqod"]["pins"]["activations"] = 70
     shutil.rmtree(Store(finished_root).folder(records(finished_root)["lsq-w4a4"].identity).path)
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "placement differs from the suite's pins: activations 69 instead of 70" in done.stdout
@@ -152,25 +148,30 @@ def test_predictions_hashes_of_this_environment_are_the_committed_ones(smoke_roo
 
 
 PLANTED = {
-    "bench/quantization/kernels/numba_path.py": ("np.rint(_clip(x[i] * rec", "np.floor(_clip(x[i] * rec"),
-    "bench/detectors/pipeline.py": ("x + w, y + h]", "x + w + 1, y + h]"),
+    "bench/quantization/kernels/numba_path.py": (
+        "lsq-w4a4",
+        "np.rint(_clip(x[i] * rec",
+        "np.floor(_clip(x[i] * rec",
+    ),
+    "bench/detectors/pipeline.py": ("fp", "x + w, y + h]", "x + w + 1, y + h]"),
 }
+"""File -> a row that notices a change of it, the text there, another text."""
 
 
 @pytest.mark.parametrize("file", PLANTED)
-def test_the_guard_catches_a_planted_change(file: str, smoke_root: Path, tmp_path: Path) -> None:
+def test_the_guard_catches_a_planted_change(file: str, finished_root: Path, tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
-    old, new = PLANTED[file]
+    row, old, new = PLANTED[file]
     source = tmp_path / file
     text = source.read_text(encoding="utf-8")
     assert text.count(old) == 1
     source.write_text(text.replace(old, new), encoding="utf-8")
-    root = make_root(tmp_path / "root")
-    command = [sys.executable, "-m", "bench", "--root", str(root), "run", SUITE, *SMOKE]
+    clean = {r.identity: r.predictions.digest for r in records(finished_root).values()}
+    shutil.rmtree(Store(finished_root).folder(records(finished_root)[row].identity).path)
+    command = [sys.executable, "-m", "bench", "--root", str(finished_root), "run", SUITE, *SMOKE, "--rows", row]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=_environment(tmp_path))
-    clean = {r.identity: r.predictions.digest for r in records(smoke_root).values()}
-    found = faults(list(records(root).values()), clean)
-    assert found and all("no version was raised" in fault for fault in found)
+    (found,) = faults(list(records(finished_root).values()), clean)
+    assert found.startswith(f"{SUITE} {row} smoke") and "no version was raised" in found
 
 
 def _environment(path: Path) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from conftest import SUITE, bench, make_root
+from conftest import SUITE, bench, edited, make_root
 from factories import job_of, located, measure_all, record, store_record, suite_data
 from suite_text import LSQ_ROW, changed, write_suite
 
-from bench.cli.table import make_table
 from bench.engine.rate import in_steps
 from bench.errors import BenchError
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.schema.load import load_suite
 from bench.verdict.gather import JobResult, collect
 from bench.verdict.references import judge_references, published_table
@@ -27,14 +27,9 @@ def records(root: Path) -> dict[str, Record]:
 def scored_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke jobs again: FP+ft and LSQ scored during training, and LSQ on the tune split too."""
     root = make_root(tmp_path_factory.mktemp("scored") / "root")
-    path = root / "suites" / f"{SUITE}.yaml"
-    text = path.read_text(encoding="utf-8")
-    smoke = text[text.index("\n  smoke:\n") : text.index("\n  mini:\n")]
-    later = smoke
-    for name in ("ft", "qat-w4a4"):
-        head = f"      {name}:\n        unit: step\n"
-        later = changed((head, f"{head}        evaluation: {{first: 1, every: 2}}\n"), text=later)
-    path.write_text(changed((smoke, later), text=text), encoding="utf-8")
+    with edited(root / "suites" / f"{SUITE}.yaml") as suite:
+        # `qat-w4a4` takes it over.
+        suite["tiers"]["smoke"]["recipes"]["ft"]["evaluation"] = {"first": 1, "every": 2}
     bench(root, "run", SUITE, "--tier", "smoke", "--jobs", "2")
     return root
 
@@ -59,7 +54,7 @@ def test_the_tune_split(tmp_path: Path) -> None:
         load_suite("x/y", write_suite(tmp_path, text + claim).parents[2])
     suite = load_suite("x/y", write_suite(tmp_path, text).parents[2])
     job, fp = job_of(suite, "lsq"), job_of(suite, "fp")
-    assert job.protocol["scored"] == "tune" and "scored" not in fp.protocol
+    assert job.raw["scored"] == "tune" and "scored" not in fp.raw
 
 
 def test_a_row_of_the_tune_split_runs_on_it(tmp_path: Path) -> None:

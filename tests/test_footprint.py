@@ -3,16 +3,16 @@
 import pytest
 from conftest import PROJECT, SUITE
 
-from bench.engine.footprint import Footprint, footprint
-from bench.engine.inspect import build
 from bench.plan.jobs import plan
+from bench.quantization.footprint import Footprint
+from bench.run.inspect import build, footprint_of
 from bench.schema.load import load_suite
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, Footprint]:
     jobs = plan(load_suite(SUITE, PROJECT), "smoke")
-    return {job.row.id: footprint(job, PROJECT) for job in jobs}
+    return {job.row.id: footprint_of(job, PROJECT) for job in jobs}
 
 
 def test_full_precision_has_32_bits_everywhere(rows: dict[str, Footprint]) -> None:
@@ -24,7 +24,7 @@ def test_full_precision_has_32_bits_everywhere(rows: dict[str, Footprint]) -> No
 def test_quantized_weights_and_operations(rows: dict[str, Footprint]) -> None:
     """First layer 8 x 3 x 7 x 7 at 8 bits; 32 x 32 outputs of it from 64 x 64 px."""
     fp, lsq = rows["fp"], rows["lsq-w4a4"]
-    model, _ = build(plan(load_suite(SUITE, PROJECT), "smoke")[0], PROJECT)
+    model = build(plan(load_suite(SUITE, PROJECT), "smoke")[0], PROJECT)
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     edge = [f"{layer}.weight" for layer in ("backbone.conv1", "bbox_head.retina_cls", "bbox_head.retina_reg")]
     quantized = [n for n in sizes if n.endswith("weight") and ("conv" in n or "downsample.0" in n) and n not in edge]

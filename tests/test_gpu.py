@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from conftest import PROJECT, bench
 from detector_scales import make_scale
 from suite_text import write_suite
@@ -24,6 +23,7 @@ from bench.quantization.ranges import integer_range
 from bench.records.store import Store
 from bench.schema.catalog import CATALOG
 from bench.schema.data import ShapesCoco, SplitCounts
+from bench.schema.load import expanded, load_suite
 from bench.schema.recipe import Recipe
 
 pytestmark = [
@@ -97,7 +97,7 @@ def test_a_detector_trains_twenty_steps_at_full_width_and_predicts(name: str, tm
 
 def twenty_steps(name: str, tier: str) -> str:
     """The suite with this tier alone: 20 steps a row, a few drawn scenes, no checkpoints of others."""
-    suite = yaml.safe_load((PROJECT / "suites" / f"{name}.yaml").read_text(encoding="utf-8"))
+    suite = expanded(load_suite(name, PROJECT))
     at = suite["tiers"][tier]
     voc = at["data"]["kind"].endswith("voc")
     at["data"] = {"kind": "shapes-voc" if voc else "shapes-coco", "side": 320, "images": {"train": 64, "test": 8}}

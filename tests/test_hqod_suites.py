@@ -94,7 +94,7 @@ def test_no_tier_gives_a_row_with_the_losses_another_start_than_the_one_without(
 @pytest.mark.parametrize(
     ("observers", "words"),
     [
-        ("nil: {weights: {kind: lsq}}", "no row has the id 'nil'"),
+        ("nil: {weights: {kind: lsq}}", "unknown row or kind 'nil'"),
         ("fp: {weights: {kind: lsq}}", "no method of row 'fp' has weights"),
         ("lsq: {}", "names neither"),
         ("lsq: {weights: {kind: mse}}", "needs `p`"),
@@ -109,7 +109,7 @@ def test_observers_of_a_tier_that_fit_nothing(observers: str, words: str, tmp_pa
 def test_observers_of_a_tier_take_the_place_of_the_methods(tmp_path: Path) -> None:
     text = changed(("    calibration:", "    observers: {lsq: {weights: {kind: lsq}}}\n    calibration:"))
     suite = load_suite("x/y", write_suite(tmp_path, text).parents[2])
-    (use,) = next(job for job in plan(suite, "mini") if job.row.id == "lsq").protocol["methods"]
+    (use,) = next(job for job in plan(suite, "mini") if job.row.id == "lsq").raw["methods"]
     assert use["options"]["weights"] == {"kind": "lsq"} and use["options"]["activations"]["kind"] == "ema_mse"
 
 
@@ -128,23 +128,23 @@ def test_tables_share_their_jobs_at_tier_mini() -> None:
 def test_published_checkpoints_are_scored_as_they_are_at_tier_paper() -> None:
     jobs = {job.row.id: job for job in plan(load_suite("hqod/table2", PROJECT), "paper")}
     fp, syncbn = jobs["retinanet-r50-fp"], jobs["retinanet-r18-syncbn-fp"]
-    assert fp.protocol["recipe"] is None
-    assert fp.protocol["detector"]["scale"]["init"]["file"].startswith("retinanet_r50_fpn_2x_coco")
-    assert syncbn.protocol["recipe"]["length"] == 12
-    assert syncbn.protocol["detector"]["scale"]["init"] == {"kind": "backbone", "file": "resnet18-5c106cde.pth"}
-    batches = {row: jobs[row].protocol["recipe"]["batch"] for row in jobs if jobs[row].protocol["recipe"]}
-    clips = {row: jobs[row].protocol["recipe"].get("clip") for row in batches}
+    assert fp.raw["recipe"] is None
+    assert fp.raw["detector"]["scale"]["init"]["file"].startswith("retinanet_r50_fpn_2x_coco")
+    assert syncbn.raw["recipe"]["length"] == 12
+    assert syncbn.raw["detector"]["scale"]["init"] == {"kind": "backbone", "file": "resnet18-5c106cde.pth"}
+    batches = {row: jobs[row].raw["recipe"]["batch"] for row in jobs if jobs[row].raw["recipe"]}
+    clips = {row: jobs[row].raw["recipe"].get("clip") for row in batches}
     assert (clips["retinanet-r18-lsq-w4a4"], clips["retinanet-r18-aqd-w4a4"], clips["atss-r50-tqt-w4a4"]) == (6, 8, 10)
     assert (batches["ssdlite-mbv2-lsq-w4a4"], batches["yolox-tiny-lsq-w4a4"]) == (40, 16)
     third = {job.row.id: job for job in plan(load_suite("hqod/table3", PROJECT), "paper")}
-    assert third["atss-r50-tqt-w2a2"].protocol["recipe"]["batch"] == 64
+    assert third["atss-r50-tqt-w2a2"].raw["recipe"]["batch"] == 64
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_best_and_last_epoch_are_both_recorded_at_tier_paper(name: str) -> None:
     located = load_suite(name, PROJECT)
     for job in plan(located, "paper"):
-        recipe = job.protocol["recipe"]
+        recipe = job.raw["recipe"]
         if recipe is not None and job.row.start is not None:
             assert recipe["evaluation"] == {"first": 10, "every": 1}, job.name
     table = published_table(located)
@@ -177,7 +177,7 @@ def with_init(init: str) -> str:
 def test_a_null_recipe_trains_nothing(tmp_path: Path) -> None:
     write_suite(tmp_path, checkpoint_tier())
     jobs = {job.row.id: job for job in plan(load_suite("x/y", tmp_path), "mini", seeds=1)}
-    assert jobs["fp"].protocol["recipe"] is None and jobs["lsq"].protocol["recipe"] is not None
+    assert jobs["fp"].raw["recipe"] is None and jobs["lsq"].raw["recipe"] is not None
     assert jobs["fp"].cost_s is None and "model-0123abcd.pth: the checkpoint is absent" in (jobs["fp"].blocked or "")
 
 

@@ -2,19 +2,21 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import PROJECT, SUITE, bench
+from conftest import PROJECT, SUITE, bench, edited
 from detector_scales import drawn_batch, losses
 from torch import Tensor
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import load_weights, save_weights
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.methods.tqt import TqtFixed
@@ -43,7 +45,7 @@ def quantized(method: Any, bits: str) -> Any:
     placement = trace_placement(model, drawn_batch(64), TABLE.policies["hqod"], Bits.parse(bits))
     apply(model, placement, method.make_quantizers(placement))
     batches = [drawn_batch(64, images) for images in (1, 2, 3)]
-    method.calibrate(model, passes(model, batches))
+    method.calibrate(model, Batches(model, batches))
     return model
 
 
@@ -110,17 +112,18 @@ def test_mqbenchs_quantizers_are_saved_loaded_and_named_as_recipes_know_them(tmp
         for step in steps.values():
             step.mul_(1.5)
     load_weights(other, tmp_path / "x.pth", save_weights(model, tmp_path / "x.pth"))
-    first, second = (next(passes(m.eval(), [drawn_batch(64)]))() for m in (model, other))
+    first, second = (next(iter(Batches(m.eval(), [drawn_batch(64)])))() for m in (model, other))
     assert all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
 
 
 @live
 def test_a_row_with_the_backend_runs_and_records_the_version(tmp_path: Path) -> None:
-    text = (PROJECT / "suites" / f"{SUITE}.yaml").read_text(encoding="utf-8")
     (tmp_path / "baselines").symlink_to(PROJECT / "baselines")
     file = tmp_path / "suites" / f"{SUITE}.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text(text.replace("range_test: mqbench\n", "range_test: mqbench\n          backend: mqbench\n", 1))
+    shutil.copy(PROJECT / "suites" / f"{SUITE}.yaml", file)
+    with edited(file) as suite:
+        suite["methods"]["lsq"]["backend"] = "mqbench"
     bench(tmp_path, "run", SUITE, "--tier", "smoke", "--rows", "lsq-w4a4")
     packages = {r.row: r.environment["packages"] for r in map(_Named, Store(tmp_path).records())}
     assert packages["lsq-w4a4"]["mqbench"].startswith("0.0.6") and "mqbench" not in packages["fp"]

@@ -21,8 +21,8 @@ from bench.detectors.onnx_yolox import execution_order, load_onnx, read_convs
 from bench.detectors.pipeline import test_loader as loader_of
 from bench.detectors.predict import predict
 from bench.errors import BenchError
+from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
-from bench.evaluation.score import score
 from bench.schema.data import CocoData, CocoSplit
 from bench.schema.detector import DetectorScale
 from bench.schema.suite import Metric
@@ -135,8 +135,8 @@ def compare(sides: Sides, photos: Dataset) -> Compared:
         sample = data["data_samples"][0]
         theirs += detections(raw, sample, sample.img_id, categories)
     ours = predict(sides.ours, photos, sides.scale.input, 1)
-    metric = Metric(variant="coco")
-    ap = [score(photos.coco, Predictions.from_coco(d).to_coco(), metric).metrics["AP"] for d in (ours, theirs)]
+    metric = metric_of(Metric(variant="coco"))
+    ap = [metric.score(photos.coco, Predictions.from_coco(d).to_coco()).metrics["AP"] for d in (ours, theirs)]
     return Compared(raw_worst, exact_worst, *ap)
 
 

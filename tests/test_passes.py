@@ -13,8 +13,9 @@ from conftest import PROJECT
 from detector_scales import drawn_batch, losses
 from torch import Tensor, nn
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.methods.aqd import MultiLevelBN
 from bench.methods.lsq import LSQ
 from bench.methods.tqt import TqtFixed
@@ -40,7 +41,7 @@ def make(name: str, method: Any = None, adapt: Callable[[Any], None] = lambda mo
     placement = trace_placement(model, drawn_batch(SIDE), SUITE.policies[row.policy or ""], Bits.parse("4/4"))
     method = method or LSQ(row.methods[0].options)
     apply(model, placement, method.make_quantizers(placement))
-    method.calibrate(model, passes(model, [drawn_batch(SIDE)]))
+    method.calibrate(model, Batches(model, [drawn_batch(SIDE)]))
     return model.eval()
 
 
@@ -64,7 +65,7 @@ def recorded(model: Any) -> Iterator[dict[str, list[Quantizer]]]:
 
 def whole(model: Any) -> dict[str, list[Any]]:
     with recorded(model) as used, torch.no_grad():
-        next(passes(model, [drawn_batch(SIDE)]))()
+        next(iter(Batches(model, [drawn_batch(SIDE)])))()
     return dict(used)
 
 

@@ -9,13 +9,13 @@ from conftest import PROJECT, SUITE
 from torch import nn
 
 from bench.detectors.build import build_detector
-from bench.engine.inspect import empty_batch
 from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
 from bench.quantization.placement import Placement, check_pins, place
+from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
 from bench.schema.detector import DetectorScale
 from bench.schema.load import load_suite

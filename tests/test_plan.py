@@ -4,7 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from suite_text import FP_ROW, LSQ_ROW, RIGHT, changed, write_suite
@@ -22,8 +22,10 @@ from bench.records.environment import cores
 from bench.records.record import Cost, DataFacts, Provenance, Record, SavedPredictions
 from bench.records.store import Store
 from bench.schema.catalog import CATALOG, Entry
+from bench.schema.data import DataSpec
 from bench.schema.load import load_suite
-from bench.schema.suite import Tier
+from bench.schema.methods import Observer
+from bench.schema.suite import Metric, Tier
 
 ROOMS = [(versions, "DATA"), (shapes, "VERSION"), *((versions, name) for name in ("DETECTORS", "ENGINE", "EVALUATION"))]
 OWN = "class Own:\n    version = {}\n    def make_quantizers(self, placement): ...\n"
@@ -104,6 +106,36 @@ def test_version_of_quantization_spares_fp(tmp_path: Path, monkeypatch: pytest.M
     assert {key[0] for key in before if before[key] != after[key]} == {"lsq"}
 
 
+@pytest.mark.parametrize(
+    ("part", "stale"),
+    [
+        ("data:shapes-voc", {"fp", "lsq"}),
+        ("data:coco", set()),
+        ("metric:coco", {"fp", "lsq"}),
+        ("metric:voc07", set()),
+        ("observer:ema_mse", {"lsq"}),
+        ("observer:std", set()),
+        ("calibration", {"lsq"}),
+        ("training", {"fp", "lsq"}),
+    ],
+)
+def test_a_raised_part_makes_the_jobs_stale_that_use_it(
+    part: str, stale: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = identities(tmp_path)
+    monkeypatch.setitem(versions.PARTS, part, 2)
+    after = identities(tmp_path)
+    # What starts from a stale row is stale with it.
+    assert {key[0] for key in before if before[key] != after[key]} == stale
+
+
+def test_every_part_has_a_version() -> None:
+    kinds = {get_args(spec.model_fields["kind"].annotation)[0] for spec in get_args(get_args(DataSpec)[0])}
+    variants, observers = (get_args(m.model_fields[f].annotation) for m, f in ((Metric, "variant"), (Observer, "kind")))
+    declared = {f"data:{k}" for k in kinds} | {f"metric:{v}" for v in variants} | {f"observer:{o}" for o in observers}
+    assert {part for part in versions.PARTS if ":" in part} == declared
+
+
 def test_version_of_a_detector_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = identities(tmp_path)
     entry = CATALOG["retinanet-r18"]
@@ -154,7 +186,7 @@ def test_jobs_and_seeds(tmp_path: Path) -> None:
     text = changed(("tiers:\n", LSQ_ROW.replace("id: lsq", "id: again").replace("4/4", "3/3") + "tiers:\n"))
     found = jobs(tmp_path, text)
     assert list(found) == [("fp", 0), *(("lsq", k) for k in range(3)), *(("again", k) for k in range(3))]
-    seeds = {key: job.protocol["seeds"] for key, job in found.items()}
+    seeds = {key: job.raw["seeds"] for key, job in found.items()}
     for k in range(3):
         # Paired rows see the same images in the same order.
         assert seeds["lsq", k] == seeds["again", k]
@@ -179,7 +211,7 @@ def test_rows_and_seeds_asked_for(tmp_path: Path) -> None:
 def record(job: Job, finished: str = "2026-01-01T00:00:00+00:00", asked_by: str | None = None) -> Record:
     return Record(
         identity=job.identity,
-        protocol=job.protocol,
+        protocol=job.raw,
         metrics={"AP": 0.5},
         per_category={f"class{k}": {"AP": 0.5, "AP50": 0.6, "AP75": 0.4} for k in range(20)},
         scorer="pycocotools",

@@ -61,7 +61,7 @@ def test_nan(suite: Located, capsys: Capture) -> None:
 
 
 def test_metric_variant(suite: Located, capsys: Capture) -> None:
-    protocol = {**job_of(suite, "lsq").protocol, "metric": {"variant": "voc07", "iou": 0.5, "pixels": "inclusive"}}
+    protocol = {**job_of(suite, "lsq").raw, "metric": {"variant": "voc07", "iou": 0.5, "pixels": "inclusive"}}
     plant(suite, {"protocol": protocol, "metrics": {"mAP": 0.5}})
     code, found, message = judged(suite, capsys)
     assert (code, found) == (1, "fails") and "metric.variant coco -> voc07" in message
@@ -75,7 +75,7 @@ def test_data_pin_of_the_facts(suite: Located, capsys: Capture) -> None:
 
 
 def test_data_pin_of_the_protocol(suite: Located, capsys: Capture) -> None:
-    protocol = job_of(suite, "lsq").protocol
+    protocol = job_of(suite, "lsq").raw
     plant(suite, {"protocol": {**protocol, "data": {**protocol["data"], "pin": f"sha256:{'0' * 64}"}}})
     code, found, message = judged(suite, capsys)
     assert (code, found) == (1, "fails") and "data.pin" in message and "-> 000000000000" in message

@@ -15,7 +15,7 @@ from bench.detectors.build import build_detector
 from bench.detectors.positives import Positives, Reshape, reshaped
 from bench.errors import BenchError
 from bench.methods.hqod import HQOD, harmonious_iou_loss, tcorr_loss
-from bench.methods.protocol import HOOKS, having
+from bench.methods.stack import MethodStack
 
 # mmdet's own, and on every pass.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
@@ -241,7 +241,7 @@ def test_losses_that_vanish_leave_the_loss_of_the_background(name: str) -> None:
 @pytest.mark.parametrize("normaliser", ["paper", "code"])
 def test_hqod_adds_equation_9_to_the_loss_of_each_detector(name: str, normaliser: str) -> None:
     method = HQOD({**HQOD_OPTIONS, "normaliser": normaliser})
-    log = logged(name, having([method], "reshape_losses"))
+    log = logged(name, [method.reshape_losses])
     found = seen(detector(name), drawn_batch(64))
     added = (tcorr_loss(found.p, found.u) + 1.5 * harmonious_iou_loss(found.u)).sum()
     divisor = found.count if normaliser == "paper" else found.reg_normaliser
@@ -249,7 +249,7 @@ def test_hqod_adds_equation_9_to_the_loss_of_each_detector(name: str, normaliser
 
 
 def test_the_added_terms_train_scores_and_boxes() -> None:
-    method = having([HQOD({**HQOD_OPTIONS, "normaliser": "code"})], "reshape_losses")
+    method = [HQOD({**HQOD_OPTIONS, "normaliser": "code"}).reshape_losses]
     before, after = gradients("retinanet-r18", []), gradients("retinanet-r18", method)
     for layer in ("retina_cls", "retina_reg"):
         assert not torch.equal(before[f"bbox_head.{layer}.weight"], after[f"bbox_head.{layer}.weight"])
@@ -272,7 +272,7 @@ def test_an_image_without_boxes_gives_no_samples_and_a_batch_without_any_no_term
     assert 0 < len(one.u) < len(both.u)
     batch["data_samples"][1].gt_instances = batch["data_samples"][1].gt_instances[:0]
     model = detector(name)
-    with reshaped(model, having([HQOD({**HQOD_OPTIONS, "normaliser": "paper"})], "reshape_losses")):
+    with reshaped(model, [HQOD({**HQOD_OPTIONS, "normaliser": "paper"}).reshape_losses]):
         log = model.parse_losses(model(**model.data_preprocessor(batch, True), mode="loss"))[1]
     assert "loss_reshaped" not in log and all(torch.isfinite(value) for value in log.values())
 
@@ -309,5 +309,5 @@ def test_a_detector_without_such_a_head_is_refused() -> None:
 
 
 def test_the_hook_is_one_of_the_protocol() -> None:
-    assert "reshape_losses" in HOOKS
-    assert having([HQOD({**HQOD_OPTIONS, "normaliser": "code"})], "make_quantizers") == []
+    stack = MethodStack([("hqod", HQOD({**HQOD_OPTIONS, "normaliser": "code"}))])
+    assert len(stack.reshapes) == 1 and not stack.regularisers and not stack.finishes

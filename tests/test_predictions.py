@@ -131,8 +131,9 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_absent_and_unwritable(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"none\.bin: cannot be read: No such file"):
         Predictions.load(tmp_path / "none.bin")
-    with pytest.raises(BenchError, match="cannot be written: No such file"):
-        Predictions.from_coco(FEW).save(tmp_path / "no" / "p.bin")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(BenchError, match=r"p\.bin: cannot be written: Not a directory"):
+        Predictions.from_coco(FEW).save(tmp_path / "file" / "folder" / "p.bin")
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

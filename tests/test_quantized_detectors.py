@@ -10,9 +10,10 @@ from conftest import PROJECT
 from detector_scales import drawn_batch, losses
 from torch import Tensor, nn
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
 from bench.detectors.checkpoint import load_weights, save_weights
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply, quantized_layers
 from bench.quantization.attention import Attention, explicit_attention
@@ -69,7 +70,7 @@ def make(name: str, seed: int = 0) -> tuple[Any, Placement]:
 @pytest.fixture(scope="module", params=NAMES)
 def quantized(request: pytest.FixtureRequest) -> tuple[str, Any, Placement]:
     model, placement = make(request.param)
-    LSQ(SUITE.row(f"{request.param}-lsq-w4a4").methods[0].options).calibrate(model, passes(model, [drawn_batch(SIDE)]))
+    LSQ(SUITE.row(f"{request.param}-lsq-w4a4").methods[0].options).calibrate(model, Batches(model, [drawn_batch(SIDE)]))
     return request.param, model.eval(), placement
 
 
@@ -81,7 +82,7 @@ def outputs(model: Any) -> list[Tensor]:
         layer.register_forward_hook(lambda _, __, result: seen.append(result.clone()))
         for layer in quantized_layers(model).values()
     ]
-    seen += tensors(next(passes(model, [drawn_batch(SIDE)]))())
+    seen += tensors(next(iter(Batches(model, [drawn_batch(SIDE)])))())
     for handle in hooks:
         handle.remove()
     return seen

@@ -1,39 +1,164 @@
-"""What the README says is run as it stands there."""
+"""What the README and docs/ say is run as it stands there; the README's numbers are the committed table's."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from conftest import PROJECT, bench, make_root
+import pytest
+from conftest import PROJECT, bench
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
+from bench.cli.main import _parser
+
+README = PROJECT / "README.md"
+PAGES = [README, *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "data" / "README.md"]
+FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n?)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+NOT_RUN, FILE, COMMANDS = "not run: ", "tutorial: ", "tutorial: commands"
+ELSEWHERE = {"own-detector": "test_own_detector.py"}
+"""Pages whose COMMANDS are run by a test of their own."""
+DEFINE = 'qdet-bench() { "$PYTHON" -m bench "$@"; }; python() { "$PYTHON" "$@"; };\n'
 
 
-def tutorial(name: str) -> str:
-    found = re.search(rf"<!-- tutorial: {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found, name
-    return found.group(1)
+class Block(NamedTuple):
+    """A fenced block, and what the comment before it says."""
+
+    mark: str
+    language: str
+    text: str
+
+    @property
+    def runs(self) -> bool:
+        return self.language == "sh" and not self.mark
 
 
-def test_the_tutorial_adds_a_method_without_touching_bench(tmp_path: Path) -> None:
-    root = make_root(tmp_path / "root")
-    for name in ("my_methods.py", "suites/mine/shrink.yaml"):
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(tutorial(name), encoding="utf-8")
-    outputs = []
-    for command in tutorial("commands").splitlines():
-        program, *arguments = shlex.split(command)
-        assert program == "qdet-bench"
-        outputs.append(bench(root, *arguments).stdout)
-    assert "2 jobs: 2 executed" in outputs[0]
-    assert "FP, shrunk" in outputs[1] and "ok" in outputs[1]
+def blocks(page: Path) -> list[Block]:
+    found = FENCE.finditer(page.read_text(encoding="utf-8"))
+    return [Block(match["mark"] or "", match["language"], match["text"]) for match in found]
+
+
+def calls(block: Block) -> list[list[str]]:
+    """The arguments of each `qdet-bench` in a shell block."""
+    commands = [shlex.split(part, comments=True) for line in block.text.splitlines() for part in line.split("&&")]
+    return [words[1:] for words in commands if words[:1] == ["qdet-bench"]]
+
+
+def run_page(page: Path, root: Path) -> list[str]:
+    """Write the page's files below `root` and run its shell blocks there; what each printed."""
+    said = []
+    for block in blocks(page):
+        if block.mark.startswith(FILE) and block.mark != COMMANDS:
+            file = root / block.mark.removeprefix(FILE)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+        elif block.runs:
+            said.append(run_shell(block.text, root))
+    return said
+
+
+def run_shell(text: str, root: Path) -> str:
+    command = ["bash", "-euc", DEFINE + text]
+    environment = {"PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=os.environ | environment, timeout=300)
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def a_method_is_part_of_the_identity(root: Path, said: list[str]) -> None:
+    assert "2 jobs: 2 executed" in said[0] and "FP, shrunk" in said[0] and "ok" in said[0]
     # The method is what made the difference: a raised version makes its job, and only it, new.
     source = root / "my_methods.py"
     source.write_text(source.read_text().replace("version = 1", "version = 2"), encoding="utf-8")
-    assert "2 jobs: 1 done, 1 executed" in bench(root, "run", "mine/shrink", "--tier", "smoke").stdout
+    states = bench(root, "run", "mine/shrink", "--tier", "smoke", "--dry-run").stdout.splitlines()
+    assert [line.split()[0] for line in states] == ["done", "missing"] and " shrunk " in states[1]
+
+
+def the_drawings_are_a_voc_folder(_: Path, said: list[str]) -> None:
+    assert "test: 8 images" in said[0] and "23 boxes" in said[0] and "mine/photos fp smoke" in said[0]
+
+
+def the_better_boxes_are_found(_: Path, said: list[str]) -> None:
+    assert "external" in said[-1] and "commit 1234567" in said[-1]
+
+
+CHECKS: dict[str, Callable[[Path, list[str]], None]] = {
+    "own-data": the_drawings_are_a_voc_folder,
+    "own-method": a_method_is_part_of_the_identity,
+    "predictions": the_better_boxes_are_found,
+}
+"""By page: what must be true after it has run."""
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.runs for block in blocks(page))], ids=lambda p: p.stem
+)
+def test_the_page_runs(page: Path, finished_root: Path) -> None:
+    said = run_page(page, finished_root)
+    assert said and all(said)
+    CHECKS.get(page.stem, lambda root, said: None)(finished_root, said)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_what_is_not_run_says_why_and_is_accepted(page: Path) -> None:
+    """argparse takes each command of a block that is not run; a block has no mark that nothing here understands."""
+    for block in blocks(page):
+        if block.mark == COMMANDS:
+            test = PROJECT / "tests" / ELSEWHERE[page.stem]
+            assert page.name in test.read_text(encoding="utf-8") and block.language == "sh"
+        elif block.language == "sh" and block.mark:
+            assert block.mark.startswith(NOT_RUN) and len(block.mark) > len(NOT_RUN) + 10, block.mark
+        for words in calls(block) if block.language == "sh" else []:
+            accept(words)
+
+
+def accept(words: list[str]) -> None:
+    try:
+        _parser().parse_args(words)
+    except SystemExit:
+        pytest.fail(f"the command line does not take: qdet-bench {shlex.join(words)}")
+
+
+def test_no_shell_block_escapes() -> None:
+    """Every line that opens a shell block is one that `blocks` found."""
+    for page in PAGES:
+        opened = len(re.findall(r"^ *```(?:sh|bash|shell|console)$", page.read_text(encoding="utf-8"), re.MULTILINE))
+        assert opened == sum(block.language == "sh" for block in blocks(page)), page
 
 
 def test_ci_runs_the_readme_test_command() -> None:
-    commands = re.findall(r"```sh\n(python3 -m venv .*?)\n```", README)
+    commands = re.findall(r"```sh\n(python3 -m venv .*?)\n```", README.read_text(encoding="utf-8"))
     assert len(commands) == 2
     assert commands[1] in (PROJECT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def cells(text: str) -> list[list[str]]:
+    """The cells of each line of the tables in `text`."""
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in text.splitlines() if line[:1] == "|"
+    ]
+
+
+def test_the_readme_has_the_committed_numbers() -> None:
+    committed = cells((PROJECT / "results/hqod/table1.mini.md").read_text(encoding="utf-8"))
+    rows = {(row[0], row[1]): row for row in committed if len(row) > 5 and "/" in row[1]}
+    gains = {row[0]: row for row in committed if row[1].startswith(("holds", "out of regime"))}
+    told = [row for row in cells(README.read_text(encoding="utf-8")) if row[1] in ("32/32", "4/4", "2/2")]
+    assert len(told) == 5
+    for method, bits, plain, better, gain, bounds, verdict in told:
+        name = method.split(" (")[0]
+        both = rows[name, bits], rows[f"{name}+HQOD", bits]
+        assert [row[2] for row in both] == [plain, better] and [row[6] for row in both] == ["10", "10"]
+        if bits != "32/32":
+            claim = gains[f"{name}+HQOD beats {name} at INT{bits[0]}"]
+            lower, upper = (cell.split(" (")[0] for cell in claim[3:5])
+            assert (gain, bounds) == (claim[2], f"{lower} to {upper}")
+            assert verdict.startswith(claim[1].split(" (")[0])
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150

@@ -8,11 +8,14 @@ from resampling import repeated, scene
 
 from bench.evaluation.coco import METRICS, score_coco
 from bench.evaluation.matching import Matches, match_coco, match_voc
+from bench.evaluation.metric import metric_of
 from bench.evaluation.resample import Resampled, resample
 from bench.evaluation.scores import Scores
 from bench.evaluation.voc import score_voc
+from bench.schema.suite import Metric
 
 EXACT = 1e-9
+COCO = metric_of(Metric(variant="coco"))
 
 
 def draws(seed: int, replicates: int, images: int) -> Any:
@@ -34,7 +37,7 @@ def test_coco_replicates_are_those_of_pycocotools(seed: int, tied: bool) -> None
     gt, detections, _ = scene(seed, tied=tied)
     weights = draws(seed, 8, len(gt["images"]))
     weights[0] = 1
-    found = resample(match_coco(gt, detections, area_scale=0.5), weights, "coco")
+    found = resample(match_coco(gt, detections, area_scale=0.5), weights, COCO)
     assert tuple(found.metrics) and set(found.metrics) == set(METRICS)
     for at, weight in enumerate(weights):
         compare(found, at, score_coco(*repeated(gt, detections, weight), area_scale=0.5))
@@ -46,7 +49,7 @@ def test_voc_replicates_are_those_of_the_scorer(seed: int, variant: Any) -> None
     gt, detections, _ = scene(seed)
     weights = draws(seed, 8, len(gt["images"]))
     weights[0] = 1
-    found = resample(match_voc(gt, detections, pixels="exclusive"), weights, variant)
+    found = resample(match_voc(gt, detections, pixels="exclusive"), weights, metric_of(Metric(variant=variant)))
     for at, weight in enumerate(weights):
         compare(found, at, score_voc(*repeated(gt, detections, weight), variant=variant, pixels="exclusive"))
 
@@ -56,7 +59,7 @@ def test_more_than_100_detections_of_an_image() -> None:
     many = [{**d, "score": d["score"] + 0.01 * k} for d in detections for k in range(30)]
     many.sort(key=lambda d: d["image_id"])
     weights = draws(0, 4, 4)
-    found = resample(match_coco(gt, many), weights, "coco")
+    found = resample(match_coco(gt, many), weights, COCO)
     for at, weight in enumerate(weights):
         compare(found, at, score_coco(*repeated(gt, many, weight)))
 
@@ -64,14 +67,14 @@ def test_more_than_100_detections_of_an_image() -> None:
 def test_threads_change_nothing() -> None:
     gt, detections, _ = scene(1)
     matches, weights = match_coco(gt, detections), draws(1, 7, 12)
-    one, three = resample(matches, weights, "coco"), resample(matches, weights, "coco", jobs=3)
+    one, three = resample(matches, weights, COCO), resample(matches, weights, COCO, jobs=3)
     assert all(np.array_equal(one.metrics[name], three.metrics[name], equal_nan=True) for name in METRICS)
 
 
 def test_no_detection_is_zero_and_no_object_undefined() -> None:
     gt, _, _ = scene(2)
-    found = resample(match_coco(gt, []), np.ones((1, 12), np.int32), "coco")
+    found = resample(match_coco(gt, []), np.ones((1, 12), np.int32), COCO)
     compare(found, 0, score_coco(gt, []))
     empty = {**gt, "annotations": []}
     matches: Matches = match_coco(empty, [])
-    assert np.isnan(resample(matches, np.ones((1, 12), np.int32), "coco").metrics["AP"]).all()
+    assert np.isnan(resample(matches, np.ones((1, 12), np.int32), COCO).metrics["AP"]).all()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import SUITE, bench, make_root
+from forked import Command
 
 from bench.records import files
 from bench.records.record import Record
@@ -26,8 +27,9 @@ def results(root: Path) -> dict[str, tuple[str, dict[str, float]]]:
     return {r.identity: (r.predictions.digest, r.metrics) for r in Store(root).records()}
 
 
-def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench", "--root", str(root), "run", SUITE, *SMOKE, *arguments]
+def start(root: Path) -> "subprocess.Popen[str]":
+    """A runner and its workers as a user starts them: new processes, which is what a kill is about."""
+    command = [sys.executable, "-m", "bench", "--root", str(root), "run", SUITE, *SMOKE]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -46,20 +48,28 @@ def workers(root: Path) -> list[int]:
     return found
 
 
-def kill_once(root: Path, target: str, after: float) -> None:
-    """Start a run and kill the runner or one of its workers after so many seconds."""
+def kill_once(root: Path, target: str, after: float | str) -> str:
+    """Start a run and kill the runner or one of its workers after so many seconds, or when the runner has said so.
+
+    Returns what the runner said from then on.
+    """
     runner = start(root)
-    time.sleep(after)
+    if isinstance(after, str):
+        assert runner.stdout is not None
+        assert any(after in line for line in runner.stdout), f"the runner never said {after!r}"
+    else:
+        time.sleep(after)
     if target == "runner":
         os.kill(runner.pid, signal.SIGKILL)
     else:
         for pid in workers(root)[:1]:
             os.kill(pid, signal.SIGKILL)
-    runner.communicate(timeout=300)
+    said, _ = runner.communicate(timeout=300)
     deadline = time.monotonic() + 10
     while workers(root) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not workers(root), "a worker outlived its runner"
+    return said
 
 
 def check_recovery(root: Path, undisturbed: Path) -> None:
@@ -71,7 +81,9 @@ def check_recovery(root: Path, undisturbed: Path) -> None:
 @pytest.mark.parametrize("target", ["runner", "worker"])
 def test_killed_once(target: str, smoke_root: Path, tmp_path: Path) -> None:
     root = make_root(tmp_path / "root")
-    kill_once(root, target, 6.0)
+    said = kill_once(root, target, "smoke seed 0: data ")
+    assert ("ended with code -9" in said) == (target == "worker")
+    assert not results(root), "the first job had two seconds of work left"
     check_recovery(root, smoke_root)
 
 
@@ -98,13 +110,13 @@ def test_a_worker_that_nobody_listens_to_ends_without_a_failure(finished_root: P
 
 @pytest.mark.long
 def test_killed_at_twenty_random_moments(smoke_root: Path, tmp_path: Path) -> None:
-    """The runner, a worker and the `dvc` process, at moments spread over the whole run."""
+    """The runner and a worker, at moments spread over the whole run, which takes 17 s on two cores."""
     moments = random.Random(2026)
     for attempt in range(20):
         root = make_root(tmp_path / f"root{attempt}")
         target = ("runner", "worker")[attempt % 2]
         for _ in range(2):
-            kill_once(root, target, moments.uniform(0.1, 25.0))
+            kill_once(root, target, moments.uniform(0.1, 18.0))
         check_recovery(root, smoke_root)
         shutil.rmtree(root)
 
@@ -112,11 +124,11 @@ def test_killed_at_twenty_random_moments(smoke_root: Path, tmp_path: Path) -> No
 def test_two_runners_on_one_folder(smoke_root: Path, tmp_path: Path) -> None:
     """No job runs twice and none is lost."""
     root = make_root(tmp_path / "root")
-    runners = [start(root, "--jobs", "1") for _ in range(2)]
-    outputs = [runner.communicate(timeout=600)[0] for runner in runners]
-    assert [runner.returncode for runner in runners] == [0, 0], outputs
+    runners = [Command(["--root", str(root), "run", SUITE, *SMOKE, "--jobs", "1"], root) for _ in range(2)]
+    done = [runner.wait() for runner in runners]
+    assert [one.returncode for one in done] == [0, 0], done
     ended = Counter(
-        line.rsplit(": ", 1)[1] for output in outputs for line in output.splitlines() if " smoke seed " in line
+        line.rsplit(": ", 1)[1] for one in done for line in one.stdout.splitlines() if " smoke seed " in line
     )
     assert ended["executed"] == 3 and ended["done"] == 3
     assert results(root) == results(smoke_root)

@@ -87,8 +87,8 @@ def test_voc_table(files: list[str], capsys: pytest.CaptureFixture[str]) -> None
     [
         (("--iou", "0.5"), "--iou belongs to"),
         (("--pixels", "inclusive"), "--pixels belongs to"),
-        (("--metric", "voc12", "--iou", "0"), "IoU threshold"),
-        (("--metric", "voc12", "--iou", "nan"), "IoU threshold"),
+        (("--metric", "voc12", "--iou", "0"), "--iou 0: must lie above 0"),
+        (("--metric", "voc12", "--iou", "nan"), "--iou nan: must lie above 0"),
         (("--dt", "absent.json"), "absent.json: cannot be read"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ def dump(path: Path, value: Any) -> Path:
 
 def read_both(folder: Path, gt: Any = GT, dt: Any = DT) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     gt_path = dump(folder / "gt.json", gt)
-    truth = read_ground_truth(gt_path)
+    truth = read_ground_truth(gt_path).coco
     return truth, read_detections(dump(folder / "dt.json", dt), truth, gt_path)
 
 
@@ -111,27 +112,32 @@ BAD_GT: list[tuple[Edit, str]] = [
     (drop("annotations"), "has no annotations"),
     (drop("categories"), "has no categories"),
     (put("images", {}), "the images must be a list, not an object"),
+    (put("categories", {}), "the categories must be a list, not an object"),
     (put("images", []), "lists no image"),
     (put("categories", []), "lists no category"),
-    (put("images", 1, "id", 1), "two of kind image have the id 1"),
-    (put("images", 1, "id", 1.0), "two of kind image have the id 1"),
+    (put("images", 1, "id", 1), "two images have the id 1"),
+    (put("images", 1, "id", 1.0), "two images have the id 1"),
     (put("images", 1, "id", "2"), "image 1: id must be a number, not a string"),
     (put("images", 1, "id", True), "image 1: id must be a number, not true or false"),
     (put("images", 1, "id", 1.5), "image 1: id 1.5 is not a whole number"),
     (put("images", 1, "id", 2**63), "image 1: id 9223372036854775808 is too large"),
     (put("images", 1, "id", 10**400), "image 1: id is too large"),
     (drop("images", 0, "id"), "image 0: has no id"),
-    (put("categories", 0, "name", 3), "category 0: name must be a string"),
+    (put("categories", 0, "name", 3), "category 0: name must be a string, not the number 3"),
     (drop("categories", 0, "name"), "category 0: has no name"),
     (put("categories", 0, "id", 2**31), "category 0: id 2147483648 is too large"),
-    (lambda gt: gt["categories"].append({"id": 3, "name": "x"}), "two of kind category have the id 3"),
-    (put("annotations", 1, "id", 5), "two of kind annotation have the id 5"),
-    (put("annotations", 1, "image_id", 9), "annotation 1: image_id 9 is not in gt.json"),
-    (put("annotations", 1, "category_id", 9), "annotation 1: category_id 9 is not in gt.json"),
+    (lambda gt: gt["categories"].append({"id": 3, "name": "x"}), "two categories have the id 3"),
+    (put("annotations", 1, "id", 5), "two annotations have the id 5"),
     (drop("annotations", 1, "bbox"), "annotation 1: has no bbox"),
-    (put("annotations", 1, "bbox", [1, 2, -3, 4]), "annotation 1: bbox has a negative width (-3)"),
-    (put("annotations", 0, "area", -1), "annotation 0: area is negative (-1)"),
-    (put("annotations", 0, "area", None), "annotation 0: area must be a number, not null"),
+    (put("annotations", 0, "area", "11"), "annotation 0: area must be a number, not a string"),
+    (put("annotations", 0, "id", None), "annotation 0: id must be a number, not null"),
+    (put("images", 0, "width", "64"), "image 0: width must be a number, not a string"),
+    (put("categories", 0, "name", ""), "category 0: name is empty"),
+    (put("annotations", 1, "area", math.nan), "holds NaN; only finite numbers are allowed, see .annotations[1].area"),
+    (
+        put("annotations", 1, "segmentation", {"x": [[1, math.inf]]}),
+        "holds Infinity; only finite numbers are allowed, see .annotations[1].segmentation.x[0][1]",
+    ),
     (put("annotations", 0, "iscrowd", 2), "annotation 0: iscrowd must be 0 or 1, not the number 2"),
     (put("annotations", 0, "difficult", "1"), "annotation 0: difficult must be 0 or 1, not a string"),
 ]
@@ -202,6 +208,30 @@ def test_what_is_accepted(tmp_path: Path) -> None:
     assert set(detections[0]) == {"image_id", "category_id", "bbox", "score"}
     score_coco(truth, detections)
     Predictions.from_coco(detections)
+
+
+LEFT_OUT: list[tuple[Edit, str, str]] = [
+    (put("annotations", 1, "image_id", 9), "unknown-image", "no image has id 9: dropped"),
+    (put("annotations", 1, "category_id", 9), "unknown-category", "no category has id 9: dropped"),
+    (put("annotations", 1, "bbox", [1, 2, -3, 4]), "degenerate-box", "[1, 2, -3, 4]: no extent, dropped"),
+]
+
+
+@pytest.mark.parametrize(("edit", "kind", "detail"), LEFT_OUT)
+def test_what_is_left_out_is_reported(tmp_path: Path, edit: Edit, kind: str, detail: str) -> None:
+    gt = copy.deepcopy(GT)
+    edit(gt)
+    truth = read_ground_truth(dump(tmp_path / "gt.json", gt))
+    assert [a["id"] for a in truth.coco["annotations"]] == [5]
+    assert truth.problems == ((kind, "gt.json annotation 6", detail),)
+
+
+def test_an_area_that_is_none_is_width_times_height(tmp_path: Path) -> None:
+    for area, problems in ((None, 0), (-1, 1)):
+        gt = copy.deepcopy(GT)
+        gt["annotations"][0]["area"] = area
+        truth = read_ground_truth(dump(tmp_path / "gt.json", gt))
+        assert (truth.coco["annotations"][0]["area"], len(truth.problems)) == (12, problems)
 
 
 def test_no_detections_and_no_annotations(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from bench.engine.inspect import empty_batch
 from conftest import PROJECT, SUITE
 from detector_scales import drawn_batch, losses
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
-from bench.engine.inspect import empty_batch
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.methods.tqt import TqtFixed
@@ -49,7 +50,7 @@ def placement(detector: Any, row: str = "4/4", **changes: Any) -> Placement:
 def quantized(detector: Any, found: Placement) -> Any:
     model, method = copy.deepcopy(detector), LSQ(LSQ_OPTIONS)
     apply(model, found, method.make_quantizers(found))
-    method.calibrate(model, passes(model, [drawn_batch(64)]))
+    method.calibrate(model, Batches(model, [drawn_batch(64)]))
     return model
 
 
@@ -126,7 +127,7 @@ def test_tqt_fixed_has_sides_too(detector: Any) -> None:
     for bits in ("4/32", "32/8"):
         model, found, method = copy.deepcopy(detector), placement(detector, bits), TqtFixed(options)
         apply(model, found, method.make_quantizers(found))
-        method.calibrate(model, passes(model, [drawn_batch(64)]))
+        method.calibrate(model, Batches(model, [drawn_batch(64)]))
         assert torch.isfinite(losses(model.train(), drawn_batch(64)))
 
 

@@ -12,11 +12,14 @@ from scipy.special import nctdtr
 from scipy.stats import ttest_1samp
 
 from bench.errors import BenchError
+from bench.evaluation.metric import metric_of
+from bench.schema.suite import Metric
 from bench.statistics.bootstrap import Comparison, bootstrap_interval, compare_images, draw
 from bench.statistics.intervals import Interval, prediction_interval, seed_interval, t_quantile
 from bench.statistics.paired import Paired, holm, holm_levels
 from bench.statistics.rules import Question, failing_bound, judge_claims, judge_reference
 
+COCO = metric_of(Metric(variant="coco"))
 RUNS = [50.1, 50.6, 50.3, 49.9]
 
 
@@ -152,7 +155,7 @@ def test_different_sets_are_not_compared() -> None:
 
     one, two = (match_coco(*scene(seed, images=n)[:2]) for seed, n in ((0, 5), (1, 6)))
     with pytest.raises(BenchError, match="different images or categories"):
-        compare_images(one, two, "coco", 100)
+        compare_images(one, two, COCO, 100)
 
 
 def test_chunks_of_replicates_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,9 +166,9 @@ def test_chunks_of_replicates_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
     gt, a, b = scene(5)
     sides = match_coco(gt, a), match_coco(gt, b)
-    whole: Comparison = compare_images(*sides, "coco", 100)
+    whole: Comparison = compare_images(*sides, COCO, 100)
     monkeypatch.setattr(bootstrap, "CHUNK", 7)
-    assert compare_images(*sides, "coco", 100) == whole
+    assert compare_images(*sides, COCO, 100) == whole
 
 
 def test_the_simulation_repeats_and_is_no_toy() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SUITE, make_root
+from conftest import SUITE, edited, make_root
 from factories import NAME, job_of, located, store_record, suite_data
 
 from bench.cli.main import main
@@ -111,7 +111,7 @@ def test_perfect_predictions_give_ap_1(root: Path, capsys: Capture) -> None:
 
 def test_scored_as_a_job_is(root: Path) -> None:
     suite = load_suite(SUITE, root)
-    job = plan(suite, "smoke")[0].protocol
+    job = plan(suite, "smoke")[0].raw
     scoring = scoring_protocol(suite, "smoke")
     assert (scoring["data"], scoring["metric"]) == (job["data"], job["metric"])
     assert scoring["versions"].items() <= job["versions"].items()
@@ -208,16 +208,17 @@ def test_accept_never_takes_it(root: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "why"),
+    ("part", "value", "why"),
     [
-        ("images: {train: 16, test: 8}", "images: {train: 16, test: 9}", "data.pin"),
-        ("metric: {variant: coco, area_side: 64}", "metric: {variant: voc12}", "metric.variant coco -> voc12"),
+        ("data", {"images": {"train": 16, "test": 9}}, "data.pin"),
+        ("metric", {"variant": "voc12"}, "metric.variant coco -> voc12"),
     ],
 )
-def test_stale_is_said_and_left_out(root: Path, capsys: Capture, old: str, new: str, why: str) -> None:
+def test_stale_is_said_and_left_out(root: Path, capsys: Capture, part: str, value: dict[str, Any], why: str) -> None:
     submit(root, capsys)
-    file = root / "suites" / f"{SUITE}.yaml"
-    file.write_text(file.read_text().replace(old, new, 1))
+    with edited(root / "suites" / f"{SUITE}.yaml") as suite:
+        tier = suite["tiers"]["smoke"]
+        tier[part] = tier["data"] | value if part == "data" else value
     (verdict,) = verdicts(root, capsys)
     assert verdict["status"] == "stale" and why in verdict["message"] and "--replace" in verdict["message"]
     assert not any("external" in line["method"] for line in lines(root, capsys))

@@ -12,9 +12,9 @@ import pytest
 from factories import job_of, located, measure_all, record, store_record, suite_data
 
 from bench.cli import table as table_command
-from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.report.render import render
 from bench.report.wording import data_name
 from bench.schema.data import VocData
@@ -87,7 +87,7 @@ def test_notes(suite: Located) -> None:
 def test_notes_name_rows_that_differ(suite: Located) -> None:
     job = job_of(suite, "lsq")
     origin = {"commit": "d" * 40, "dirty": True, "source": "b" * 64, "arguments": [], "asked_by": job.name}
-    problems = {"pin": job.protocol["data"]["pin"], "splits": {}, "problems": ["train: empty 3.xml: no object"]}
+    problems = {"pin": job.raw["data"]["pin"], "splits": {}, "problems": ["train: empty 3.xml: no object"]}
     store_record(suite, job, provenance=origin, data=problems)
     notes = "\n".join(make_table(suite, "mini", committed=False).notes)
     assert "lsq: Code: commit dddddddddddd, with changes that were not committed" in notes

@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.detectors.build import build_detector
-from bench.engine.inspect import empty_batch
 from bench.engine.place import trace_placement
-from bench.methods.protocol import build
+from bench.methods.stack import MethodStack
+from bench.methods.tqt import TqtFixed
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
 from bench.quantization.functional import uniform
 from bench.quantization.placement import Placement
 from bench.quantization.ranges import integer_range
+from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
+from bench.schema.protocol import VersionedMethod
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 MINMAX = {"kind": "minmax"}
@@ -86,7 +88,7 @@ def placed() -> tuple[nn.Module, Placement]:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_detector_takes_one_step(name: str, placed: tuple[nn.Module, Placement]) -> None:
     model, placement = copy.deepcopy(placed[0]), placed[1]
-    (method,) = build([{"name": name, "options": OPTIONS[name]}])
+    method = MethodStack.of([VersionedMethod(name=name, version=1, options=OPTIONS[name])])
     apply(model, placement, method.make_quantizers(placement))
     generator = torch.Generator().manual_seed(1)
     image = torch.randn(1, 3, 64, 64, generator=generator)
@@ -119,7 +121,6 @@ def outputs_of(model: nn.Module, image: torch.Tensor) -> Any:
 
 
 def test_the_image_has_its_own_observer(placed: tuple[nn.Module, Placement]) -> None:
-    (method,) = build([{"name": "tqt_fixed", "options": OPTIONS["tqt_fixed"]}])
-    made = method.make_quantizers(placed[1])
+    made = TqtFixed(OPTIONS["tqt_fixed"]).make_quantizers(placed[1])
     tried = {site.name: made[site.name].observer.spec.exponents for site in placed[1].activations}
     assert [name for name, count in tried.items() if count == 1] == ["backbone.conv1.input"]

@@ -183,7 +183,7 @@ def test_record_that_is_a_folder(accepted: Located, verdict_of: Judge) -> None:
 
 def test_record_with_a_changed_protocol(accepted: Located, verdict_of: Judge) -> None:
     job = job_of(accepted, "lsq")
-    store_record(accepted, job, protocol={**job.protocol, "bits": "8/8"})
+    store_record(accepted, job, protocol={**job.raw, "bits": "8/8"})
     verdict = verdict_of(accepted, "lsq")
     assert verdict["status"] == "fails" and "its protocol is not the job's" in verdict["message"]
 

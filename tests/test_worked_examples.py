@@ -5,13 +5,13 @@ import re
 
 from conftest import PROJECT
 
-README = PROJECT / "bench" / "statistics" / "README.md"
+PAGE = PROJECT / "docs" / "statistics.md"
 
 
 def test_worked_examples() -> None:
-    blocks = re.findall(r"^```pycon\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```pycon\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 9
-    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, README.name, str(README), 0)
+    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, PAGE.name, str(PAGE), 0)
     said: list[str] = []
     found = doctest.DocTestRunner(verbose=False).run(examples, out=said.append)
     assert found.attempted >= 30 and not found.failed, "".join(said)

@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from suite_text import RIGHT, changed, write_suite
+import wrong_short
+from conftest import children_s
+from suite_text import RIGHT, SHORT, changed, write_suite
+from wrong_short import REWRITTEN
 from wrong_suites import CHANGED, MARK, WHOLE
 
 from bench.cli.main import main
@@ -55,14 +58,26 @@ def expected_line(text: str) -> int:
     return text.count("\n", 0, text.index(MARK)) + 1
 
 
+@pytest.mark.parametrize("form", ["whole", "short"])
 @pytest.mark.parametrize("name", CHANGED)
-def test_change_is_refused_at_its_line(name: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_change_is_refused_at_its_line(name: str, form: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words, changes = CHANGED[name]
-    text = changed(*changes)
+    text = changed(*changes) if form == "whole" else changed(*REWRITTEN.get(name, changes), text=SHORT)
     path = write_suite(root, text.replace(MARK, ""))
     message = refused(root, capsys)
     assert message.startswith(f"qdet-bench: {path}:{expected_line(text)}: "), message
     assert words in message
+
+
+@pytest.mark.parametrize("name", wrong_short.CHANGED)
+def test_fault_of_the_short_form_is_told_once(name: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words, changes = wrong_short.CHANGED[name]
+    text = changed(*changes, text=SHORT)
+    path = write_suite(root, text.replace(MARK, ""))
+    assert main(["--root", str(root), "plan", "x/y"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"qdet-bench: {path}:{expected_line(text)}: ") and words in lines[0], lines
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -126,10 +141,10 @@ def test_as_a_user_sees_it(name: str, root: Path) -> None:
     words, changes = CHANGED[name]
     text = changed(*changes)
     path = write_suite(root, text.replace(MARK, ""))
-    before, start = tree(root), time.monotonic()
+    before, start = tree(root), children_s()
     command = [sys.executable, "-m", "bench", "--root", str(root), "plan", "x/y"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert time.monotonic() - start < 1.5
+    assert children_s() - start < 1.5
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"qdet-bench: {path}:{expected_line(text)}: ") and words in done.stderr
     assert tree(root) == before

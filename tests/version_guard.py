@@ -39,7 +39,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         root = make_root(Path(folder) / "root")
-        bench(root, "run", SUITE, "--tier", "smoke")
+        bench(root, "run", SUITE, "--tier", "smoke", fresh=True)
         found = list(Store(root).records())
     guard = load_guard() if GUARD.is_file() else {}
     for record in found:

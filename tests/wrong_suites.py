@@ -178,7 +178,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "part of no start": (
-        "the row has no `start`",
+        "`start_part` needs `start`",
         [("recipe: fp\n", "recipe: fp\n    start_part: backbone§\n")],
     ),
     "long chain": (

@@ -31,11 +31,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """0; BenchError where a row has no sound record."""
-    from bench.cli.table import command, make_table, save
+    from bench.report.make import command, make_table, save
     from bench.report.render import render
     from bench.verdict.baseline import accept
     from bench.verdict.gather import gather
-    from bench.verdict.sittings import keep_checkpoints
+    from bench.verdict.restore import keep_checkpoints
 
     for suite in located(args):
         results = gather(suite, args.tier)

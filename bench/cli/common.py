@@ -3,11 +3,17 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from bench.data.dataset import Problem
 from bench.errors import UsageError
+from bench.evaluation.metric import METRICS
 from bench.schema.load import Located, find, load_suite
-from bench.schema.suite import MOST_SEEDS, TIERS
+from bench.schema.suite import MOST_SEEDS, TIERS, Metric
+
+SHOWN = 3
+"""Problems of a file that a warning spells out."""
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +30,33 @@ def add_tier(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Machine-readable output."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_metric(parser: argparse.ArgumentParser, used: str = "") -> None:
+    """The metric of two files, whose suite nobody knows; `used` says when it counts, such as `with --gt: `."""
+    parser.add_argument(
+        "--metric",
+        choices=tuple(METRICS),
+        help=f"{used}coco: pycocotools' 12 numbers; voc07: mAP at 11 recall levels; voc12: area (default: coco)",
+    )
+    parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
+    parser.add_argument(
+        "--pixels",
+        choices=("inclusive", "exclusive"),
+        help="whether a VOC box from x to x + w covers w + 1 pixels or w (default: inclusive, as VOC's)",
+    )
+
+
+def chosen_metric(args: argparse.Namespace) -> Metric:
+    """The metric that `add_metric` was given; UsageError for a setting that it does not have."""
+    variant = args.metric or "coco"
+    given = {name: value for name in ("iou", "pixels") if (value := getattr(args, name)) is not None}
+    for name in given.keys() - METRICS[variant].settings:
+        having = " and ".join(other for other, metric in METRICS.items() if name in metric.settings)
+        raise UsageError(f"--{name} belongs to --metric {having}; {variant} fixes it")
+    if args.iou is not None and not 0 < args.iou <= 1:
+        raise UsageError(f"--iou {args.iou:g}: must lie above 0 and be at most 1")
+    return Metric.model_validate({"variant": variant, **given})
 
 
 def located(args: argparse.Namespace) -> list[Located]:
@@ -45,6 +78,14 @@ def check_seeds(seeds: int | None) -> None:
     if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
         bound = "must be at least 1" if seeds < 1 else f"must be at most {MOST_SEEDS}"
         raise UsageError(f"--seeds {seeds}: {bound}")
+
+
+def warn(problems: Sequence[Problem]) -> None:
+    """What a reader left out of a file, the first few in words; on stderr, so that stdout stays clean for pipes."""
+    for _, where, detail in problems[:SHOWN]:
+        print(f"qdet-bench: warning: {where}: {detail}", file=sys.stderr)
+    if len(problems) > SHOWN:
+        print(f"qdet-bench: warning: and {len(problems) - SHOWN} more", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_tier, print_json
+from bench.cli.common import add_json, add_metric, add_tier, chosen_metric, print_json, warn
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("b", metavar="B", help="what is compared")
     parser.add_argument("--gt", type=Path, metavar="GT.json", help="ground truth of two detection files: COCO JSON")
     add_tier(parser)
-    parser.add_argument("--metric", choices=("coco", "voc07", "voc12"), help="with --gt (default: coco)")
-    parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
-    parser.add_argument("--pixels", choices=("inclusive", "exclusive"), help="of a VOC metric (default: inclusive)")
+    add_metric(parser, "with --gt: ")
     parser.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes and threads (default: 1)")
@@ -55,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
-    from bench.verdict.images import Task, compare_records, find_side
+    from bench.verdict.images import Task, compare_records
+    from bench.verdict.sides import find_side
 
     for option in OF_FILES:
         if getattr(args, option) is not None:
@@ -67,20 +66,12 @@ def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Me
 
 def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
     from bench.evaluation.files import read_detections, read_ground_truth
-    from bench.schema.suite import Metric
     from bench.verdict.images import Task, compare_detections
 
-    variant = args.metric or "coco"
-    if variant == "coco":
-        for option in ("iou", "pixels"):
-            if getattr(args, option) is not None:
-                raise UsageError(f"--{option} belongs to --metric voc07 and voc12; coco fixes it")
-    iou = 0.5 if args.iou is None else args.iou
-    if not 0 < iou <= 1:
-        raise UsageError(f"--iou {iou:g}: must lie above 0 and be at most 1")
-    metric = Metric.model_validate({"variant": variant, "iou": iou, "pixels": args.pixels or "inclusive"})
-    gt = read_ground_truth(args.gt)
+    metric = chosen_metric(args)
+    gt, problems = read_ground_truth(args.gt)
     a, b = (read_detections(Path(path), gt, args.gt) for path in (args.a, args.b))
+    warn(problems)
     task = Task(args.replicates, args.seed, args.jobs)
     return (args.a, args.b), compare_detections(gt, a, b, metric, task), metric
 
@@ -125,7 +116,7 @@ def _one(found: "Difference") -> dict[str, Any]:
 def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
     from tabulate import tabulate
 
-    from bench.report.wording import metric_name
+    from bench.evaluation.metric import metric_of
 
     metrics = [[name, *_cells(difference)] for name, difference in found.metrics.items()]
     categories = [
@@ -140,7 +131,7 @@ def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
         for headers, rows in tables
     ]
     p = f"p: of no difference, corrected by Holm over {len(found.adjusted)} categories; their intervals are not."
-    head = f"A: {names[0]}\nB: {names[1]}\n{metric_name(metric)}"
+    head = f"A: {names[0]}\nB: {names[1]}\n{metric_of(metric).words()}"
     return "\n\n".join([head, *shown, f"{conditions(found)}\n{p}"])
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cli import data_pins
 from bench.cli.common import add_json, add_tier, print_json
-from bench.errors import UsageError
+from bench.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from bench.data.sets import DataSet
@@ -31,12 +31,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _list(args: argparse.Namespace) -> int:
     """0, or 2 where a suite file is wrong."""
+    from bench.data.pins.pin import load_pins
     from bench.data.sets import data_sets
     from bench.schema.load import load_all
 
     suites, errors = load_all(args.root)
     found = data_sets(suites, args.root)
-    pins, wrong = data_pins.pins(args.root)
+    pins, wrong = load_pins(args.root)
     pinned = [data_pins.facts(pin) for pin in pins]
     faults = {name: str(error) for name, error in errors.items()} | wrong
     if args.json:
@@ -47,7 +48,7 @@ def _list(args: argparse.Namespace) -> int:
             print(f"\n{_pin_table(pinned)}")
         for name, error in faults.items():
             print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in error.splitlines()))
-    return 2 if faults else 0
+    return Exit.USAGE if faults else Exit.OK
 
 
 def _print_list(found: "list[DataSet]") -> None:
@@ -101,4 +102,4 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         for split in splits:
             print(split.text())
-    return 0 if all(split.readable for split in splits) else 1
+    return Exit.OK if all(split.readable for split in splits) else Exit.FAILED

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import print_json
+from bench.errors import Exit
 
 if TYPE_CHECKING:
     from bench.data.pins.pin import Pin
@@ -15,20 +16,6 @@ def is_pin(name: str, root: Path) -> bool:
     from bench.data.pins.pin import names
 
     return name in names(root)
-
-
-def pins(root: Path) -> "tuple[list[Pin], dict[str, str]]":
-    """All pins, and by name what is wrong with the others."""
-    from bench.data.pins.pin import load_pin, names
-    from bench.errors import UsageError
-
-    found, errors = [], {}
-    for name in names(root):
-        try:
-            found.append(load_pin(name, root))
-        except UsageError as error:
-            errors[name] = str(error)
-    return found, errors
 
 
 def facts(pin: "Pin") -> dict[str, Any]:
@@ -82,4 +69,4 @@ def verify(args: argparse.Namespace) -> int:
     else:
         checked = " and ".join(part for part, present in there.items() if present)
         print(f"{pin.name}: {checked} as pinned")
-    return 1 if found else 0
+    return Exit.FAILED if found else Exit.OK

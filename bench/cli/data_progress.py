@@ -1,10 +1,11 @@
 """Progress in bytes: a bar on a terminal, a plain line every few seconds elsewhere; on stderr."""
 
 import sys
-import time
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from bench.clock import Every
 
 LINE_EVERY_S = 10.0
 MIB = 1 << 20
@@ -15,7 +16,7 @@ class Bar:
 
     def __init__(self) -> None:
         self._what = ""
-        self._last = 0.0
+        self._every = Every(LINE_EVERY_S)
         self._progress: Progress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
@@ -33,14 +34,10 @@ class Bar:
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Say how far it is; elsewhere than on a terminal at once for something new, then every LINE_EVERY_S."""
-        new, self._what = what != self._what, what
         if self._progress is not None:
-            if new:
-                self._task = self._progress.add_task(what, total=total)
+            if what != self._what:
+                self._what, self._task = what, self._progress.add_task(what, total=total)
             self._progress.update(self._task, completed=done, total=total)
-            return
-        now = time.monotonic()
-        if new or now - self._last >= LINE_EVERY_S:
-            self._last = now
+        elif self._every.due(what):
             amount = f"{done / MIB:.1f}" + (f"/{total / MIB:.1f}" if total else "")
             print(f"{what}: {amount} MiB", file=sys.stderr, flush=True)

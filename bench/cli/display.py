@@ -1,15 +1,17 @@
 """Progress of running jobs: a live table on a terminal, plain lines elsewhere."""
 
-import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench.clock import Every
 from bench.plan.jobs import Job
+from bench.processes import world
 from bench.run.scheduler import Display, Outcome
 
 LINE_EVERY_S = 30.0
@@ -18,8 +20,7 @@ LINE_EVERY_S = 30.0
 @contextmanager
 def display() -> Iterator[Display]:
     """What fits the standard output."""
-    if os.environ.get("RANK", "0") != "0":
-        # Under torchrun the first process speaks for all.
+    if not world().leads:
         yield _Silent()
     elif sys.stdout.isatty():
         columns = (
@@ -74,17 +75,14 @@ class _Silent:
 class _Lines:
     def __init__(self) -> None:
         self.begin = time.monotonic()
-        self.last: dict[str, tuple[str, float]] = {}
+        self.every: defaultdict[str, Every] = defaultdict(lambda: Every(LINE_EVERY_S))
 
     def started(self, job: Job) -> None:
         self._print(job, "started")
 
     def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
-        before, at = self.last.get(job.identity, ("", 0.0))
-        if phase == before and time.monotonic() - at < LINE_EVERY_S:
-            return
-        self.last[job.identity] = (phase, time.monotonic())
-        self._print(job, _news(phase, done, total, loss))
+        if self.every[job.identity].due(phase):
+            self._print(job, _news(phase, done, total, loss))
 
     def finished(self, outcome: Outcome) -> None:
         self._print(outcome.job, _ending(outcome))

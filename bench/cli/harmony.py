@@ -9,7 +9,7 @@ from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.evaluation.harmony import Positives
-    from bench.verdict.images import Side
+    from bench.verdict.sides import Side
 
 MOST_IMAGES = 8
 
@@ -39,7 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Print the numbers, draw what is asked for; 0. UsageError for records of different data, or unknown images."""
     from bench.evaluation.harmony import positives
-    from bench.verdict.images import data_of, detections_of, find_side, refuse_different
+    from bench.verdict.sides import data_of, detections_of, find_side, refuse_different
 
     if not 0 <= args.score <= 1:
         raise UsageError(f"--score {args.score:g}: must lie in 0 to 1")

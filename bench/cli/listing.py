@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, print_json
+from bench.errors import Exit
 
 if TYPE_CHECKING:
     from bench.records.store import Store
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n\n".join(_text(facts) for facts in found), end="\n" if found else "")
         for name, error in errors.items():
             print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
-    return 2 if errors else 0
+    return Exit.USAGE if errors else Exit.OK
 
 
 def _facts(located: "Located", store: "Store") -> dict[str, Any]:

@@ -7,10 +7,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli import accept, check, compare, data, harmony, listing, plan, restore, run, score, show, submit, table
-from bench.errors import BenchError, UsageError
+from bench.cli import (
+    accept,
+    check,
+    compare,
+    data,
+    harmony,
+    listing,
+    plan,
+    restore,
+    run,
+    schema,
+    score,
+    show,
+    submit,
+    table,
+)
+from bench.errors import BenchError, Exit, UsageError
 
-OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 EXIT_CODES = (
     "exit codes: 0 all well; 1 something failed or fell outside its tolerance; "
     "2 wrong usage or a wrong suite file; 3 ran well but incomplete"
@@ -33,19 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UsageError as error:
-        return _complain(error, USAGE)
+        return _complain(error, Exit.USAGE)
     except BenchError as error:
-        return _complain(error, FAILED)
+        return _complain(error, Exit.FAILED)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough.
         _drop_output()
-        return OK
+        return Exit.OK
     except OSError as error:
         # A full disk below the output, a folder in a file's place: no fault of this program.
         _drop_output()
-        return _complain(_describe(error), FAILED)
+        return _complain(_describe(error), Exit.FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted; repeat the command to go on", 130)
+        return _complain("interrupted; repeat the command to go on", Exit.INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +75,22 @@ def _parser() -> argparse.ArgumentParser:
         help="folder that holds suites/, baselines/ and results/ (default: the working directory)",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (listing, show, plan, run, check, table, accept, restore, data, score, compare, harmony, submit):
+    for module in (
+        listing,
+        show,
+        schema,
+        plan,
+        run,
+        check,
+        table,
+        accept,
+        restore,
+        data,
+        score,
+        compare,
+        harmony,
+        submit,
+    ):
         module.add_parser(commands)
     return parser
 
@@ -89,6 +118,6 @@ def _describe(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def _complain(error: object, code: int) -> int:
+def _complain(error: object, code: Exit) -> Exit:
     print(f"qdet-bench: {error}", file=sys.stderr)
     return code

@@ -4,8 +4,7 @@ import argparse
 import sys
 
 from bench.cli.common import add_suites, located
-
-INCOMPLETE = 3
+from bench.errors import Exit
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,13 +23,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """0 all restored, 3 some left out; BenchError without a baseline, or with a checkpoint that is not its record's."""
-    from bench.verdict.sittings import restore
+    from bench.verdict.restore import restore
 
-    code = 0
+    code = Exit.OK
     for suite in located(args):
         found = restore(suite, args.tier)
         print(f"{suite.name} {args.tier}: {len(found.restored)} restored, {len(found.there)} there already")
         for name, why in found.left.items():
             print(f"qdet-bench: not restored: {name}: {why}", file=sys.stderr)
-            code = INCOMPLETE
+            code = Exit.INCOMPLETE
     return code

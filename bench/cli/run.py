@@ -1,19 +1,17 @@
 """`qdet-bench run`: run what is missing."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, check_seeds, located
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, Exit, UsageError
+from bench.processes import world
 
 if TYPE_CHECKING:
     from bench.plan.jobs import Job
     from bench.records.store import Store
     from bench.run.scheduler import Outcome
-
-FAILED, INCOMPLETE = 1, 3
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,19 +60,19 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(jobs, store)
     # Under torchrun all processes take the same jobs in the same order, and train each of them together.
-    together = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    here = world()
     with display() as shown:
-        outcomes = run_jobs(jobs, store, 1 if together else args.jobs or jobs_at_once(), args.given, shown)
-    if os.environ.get("RANK", "0") != "0":
-        return 0
+        outcomes = run_jobs(jobs, store, 1 if here.size > 1 else args.jobs or jobs_at_once(), args.given, shown)
+    if not here.leads:
+        return Exit.OK
     states = {outcome.state for outcome in outcomes}
     counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
     print(f"{len(outcomes)} jobs: {counts}")
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
     if args.allow_failures:
-        return 0
-    return FAILED if "failed" in states else INCOMPLETE if "blocked" in states else 0
+        return Exit.OK
+    return Exit.FAILED if "failed" in states else Exit.INCOMPLETE if "blocked" in states else Exit.OK
 
 
 def _dry_run(jobs: "list[Job]", store: "Store") -> int:
@@ -86,7 +84,7 @@ def _dry_run(jobs: "list[Job]", store: "Store") -> int:
     absent = dict.fromkeys(reason for job in jobs for reason in job.absent)
     if absent:
         print(f"absent, {len(absent)}:", *absent, sep="\n  ")
-    return INCOMPLETE if any(job.blocked for job in jobs) else 0
+    return Exit.INCOMPLETE if any(job.blocked for job in jobs) else Exit.OK
 
 
 def _write_manifest(path: Path, outcomes: "list[Outcome]") -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UsageError
+from bench.cli.common import add_metric, chosen_metric, warn
 
 if TYPE_CHECKING:
     from bench.evaluation.scores import Scores
@@ -22,18 +22,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--gt", type=Path, required=True, metavar="GT.json", help="ground truth: COCO JSON")
     parser.add_argument("--dt", type=Path, required=True, metavar="DT.json", help="detections: COCO result list")
-    parser.add_argument(
-        "--metric",
-        choices=("coco", "voc07", "voc12"),
-        default="coco",
-        help="coco: pycocotools' 12 numbers; voc07: mAP at 11 recall levels; voc12: area (default: coco)",
-    )
-    parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
-    parser.add_argument(
-        "--pixels",
-        choices=("inclusive", "exclusive"),
-        help="whether a VOC box from x to x + w covers w + 1 pixels or w (default: inclusive, as VOC's)",
-    )
+    add_metric(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -44,31 +33,19 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: a wrong file, or an option that the metric does not have.
     """
-    if args.metric == "coco":
-        for option in ("iou", "pixels"):
-            if getattr(args, option) is not None:
-                raise UsageError(f"--{option} belongs to --metric voc07 and voc12; coco fixes it")
-    scores = _score(args)
+    from bench.evaluation.files import read_detections, read_ground_truth
+    from bench.evaluation.metric import metric_of
+
+    metric = metric_of(chosen_metric(args))
+    gt, problems = read_ground_truth(args.gt)
+    detections = read_detections(args.dt, gt, args.gt)
+    warn(problems)
+    scores = metric.score(gt, detections)
     if args.json:
         print(json.dumps({"metrics": scores.metrics, "per_category": scores.per_category}, indent=2))
     else:
         print(_text(scores))
     return 0
-
-
-def _score(args: argparse.Namespace) -> "Scores":
-    from bench.evaluation.files import read_detections, read_ground_truth
-
-    gt = read_ground_truth(args.gt)
-    detections = read_detections(args.dt, gt, args.gt)
-    if args.metric == "coco":
-        from bench.evaluation.coco import score_coco
-
-        return score_coco(gt, detections)
-    from bench.evaluation.voc import score_voc
-
-    iou = 0.5 if args.iou is None else args.iou
-    return score_voc(gt, detections, variant=args.metric, iou=iou, pixels=args.pixels or "inclusive")
 
 
 def _text(scores: "Scores") -> str:

@@ -1,4 +1,4 @@
-"""`qdet-bench show`: a suite with everything resolved, and the placement of its quantizers."""
+"""`qdet-bench show`: a suite written out, its rows with everything resolved, and the placement of their quantizers."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("suite", metavar="SUITE", help="name such as hqod/table1, or a file")
     add_tier(parser)
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--expanded",
+        action="store_true",
+        help="show the suite file written out: no kinds, defaults or names of options, all tiers",
+    )
+    what.add_argument(
         "--quantizers",
         action="store_true",
         help="show every quantizer, and what stays in FP (builds the detector)",
     )
-    parser.add_argument(
+    what.add_argument(
         "--cost",
         action="store_true",
         help="show parameters, bytes, MACs and BOPs of each row (builds the detector)",
@@ -38,12 +44,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the specification, or with `--quantizers` the placements; 0."""
-    from bench.cli.words import yaml_lines
+    """Print the specification, or what an option asks for instead; 0."""
     from bench.plan.jobs import plan
-    from bench.schema.load import load_suite
+    from bench.schema.load import expanded, load_suite
 
     located = load_suite(args.suite, args.root)
+    if args.expanded:
+        _print(expanded(located), args)
+        return 0
     located.tier(args.tier)
     jobs = plan(located, args.tier)
     if args.cost:
@@ -51,17 +59,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         facts = _placements(jobs, args) if args.quantizers else _specification(located, jobs)
     head = {"suite": located.name, "title": located.suite.title, "file": str(located.path), "tier": args.tier}
-    if args.json:
-        print_json({**head, **facts})
-    else:
-        print("\n".join(yaml_lines({**head, **facts})))
+    _print({**head, **facts}, args)
     return 0
+
+
+def _print(facts: dict[str, Any], args: argparse.Namespace) -> None:
+    from bench.cli.words import yaml_lines
+
+    if args.json:
+        print_json(facts)
+    else:
+        print("\n".join(yaml_lines(facts)))
 
 
 def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
     blocked = {job.blocked for job in jobs} - {None}
     return {
-        "data": jobs[0].data if jobs else None,
+        "data": jobs[0].protocol.data.model_dump(mode="json") if jobs else None,
         "blocked": sorted(map(str, blocked)),
         "rows": _rows(located, jobs),
         **{
@@ -89,8 +103,8 @@ def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
         if own:
             # Of one row's jobs only the seeds differ.
             facts["start"] = own[0].start.name if own[0].start else None
-            facts["protocol"] = {key: value for key, value in own[0].protocol.items() if key != "seeds"}
-            facts["jobs"] = [{"identity": job.identity, "seeds": job.protocol["seeds"]} for job in own]
+            facts["protocol"] = {key: value for key, value in own[0].raw.items() if key != "seeds"}
+            facts["jobs"] = [{"identity": job.identity, "seeds": job.raw["seeds"]} for job in own]
         rows.append(facts)
     return rows
 
@@ -114,10 +128,10 @@ def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
     made: dict[str, Any] = {}
     rows = []
     for job in jobs:
-        if job.repetition or not job.protocol["policy"]:
+        if job.repetition or job.protocol.policy is None:
             continue
         # Rows that differ in their methods' options only have one placement.
-        key = canonical([job.protocol[part] for part in ("detector", "policy", "bits", "methods")])
+        key = canonical([job.raw[part] for part in ("detector", "policy", "bits", "methods")])
         if key not in made:
             made[key] = _placement(job, args)
         rows.append({"id": job.row.id, "bits": str(job.row.bits), **made[key]})
@@ -127,10 +141,11 @@ def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
-    from bench.engine.inspect import placement_of, quantizers_of
+    from bench.run.inspect import placement_of, quantizers_of
 
     placement = placement_of(job, args.root.resolve())
-    pins = placement.pins(job.protocol["policy"]["edge_bits"])
+    assert job.protocol.policy is not None
+    pins = placement.pins(job.protocol.policy.edge_bits)
     declared = job.row.pins.get(job.tier)
     return {
         "pins": pins.model_dump(),
@@ -141,19 +156,19 @@ def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _costs(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
-    from bench.engine.footprint import footprint
+    from bench.run.inspect import footprint_of
 
     root = args.root.resolve()
     own = [job for job in jobs if job.repetition == 0]
-    return {"rows": [{"id": j.row.id, "bits": str(j.row.bits), **footprint(j, root)._asdict()} for j in own]}
+    return {"rows": [{"id": j.row.id, "bits": str(j.row.bits), **footprint_of(j, root)._asdict()} for j in own]}
 
 
 def _sites(placement: "Placement", quantizers: "Quantizers") -> dict[str, Any]:
     def grid(site: Any) -> dict[str, Any]:
         quantizer = quantizers[site.name]
         return {
-            "bits": site.bits,
-            "signed": site.signed,
+            "bits": quantizer.bits,
+            "signed": quantizer.signed,
             "scheme": quantizer.scheme,
             "granularity": quantizer.granularity,
         }

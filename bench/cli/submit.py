@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, add_tier, print_json
+from bench.evaluation.metric import METRICS
 
 if TYPE_CHECKING:
     from bench.external.submit import Kept
-
-HEADLINES = ("AP", "AP50", "AP75", "mAP")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,7 +64,8 @@ def _warnings(kept: "Kept", file: Path) -> list[str]:
 
 def _text(kept: "Kept") -> str:
     record, images = kept.record, kept.record.data.splits["test"]["images"]
-    values = [f"{name} {100 * record.metrics[name]:.2f}" for name in HEADLINES if name in record.metrics]
+    metric = METRICS[record.variant or ""]
+    values = [f"{name} {100 * record.metrics[name]:.2f}" for name in metric.columns]
     return (
         f"{kept.path}\n{', '.join(values)}, in percent; detections: {record.predictions.count}, on {kept.images} of "
         f"{images} images"
@@ -80,6 +80,6 @@ def _as_json(kept: "Kept", warnings: list[str]) -> dict[str, Any]:
         "predictions": record.predictions.model_dump(mode="json"),
         "submitted": record.submitted.model_dump(mode="json"),
         "data_pin": record.data.pin,
-        "metric": record.protocol["metric"],
+        "metric": record.part("metric"),
         "warnings": warnings,
     }

@@ -3,15 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, located
-from bench.errors import BenchError, UsageError
-
-if TYPE_CHECKING:
-    from bench.report.table import Table
-    from bench.schema.load import Located
-    from bench.schema.suite import Tier
+from bench.errors import UsageError
 
 FORMATS = ("github", "latex", "csv", "json")
 
@@ -32,6 +26,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Always 0: an incomplete table is printed with what it lacks; `check` is the gate."""
+    from bench.report.make import command, make_table, save
     from bench.report.render import render
 
     if args.output is not None and not args.output.name:
@@ -44,32 +39,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         save(args.output, text)
     return 0
-
-
-def save(path: Path, text: str) -> None:
-    """Write a table; BenchError where the file cannot be written."""
-    from bench.records.files import write_text
-
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def make_table(suite: "Located", tier: "Tier", committed: bool) -> "Table":
-    """The table of a suite, of local or of committed results."""
-    from bench.report.table import build
-    from bench.verdict.baseline import gather_committed, load
-    from bench.verdict.gather import gather
-    from bench.verdict.references import published_table
-
-    published = published_table(suite)
-    if committed:
-        return build(gather_committed(suite, tier), published, None, committed=True)
-    return build(gather(suite, tier), published, load(suite, tier))
-
-
-def command(suites: list[str], tier: str, committed: bool, form: str = "github") -> str:
-    """The command that makes the same table; without paths, which differ from machine to machine."""
-    options = [*(["--committed"] if committed else []), *([f"--format {form}"] if form != "github" else [])]
-    return " ".join(["qdet-bench table", *suites, f"--tier {tier}", *options])

@@ -1,7 +1,8 @@
 """One line of progress: rewritten on a terminal, a new line every few seconds elsewhere."""
 
 import sys
-import time
+
+from bench.clock import Every
 
 LINE_EVERY_S = 10.0
 REWRITE_EVERY_S = 0.1
@@ -13,7 +14,7 @@ class Ticker:
     def __init__(self, what: str) -> None:
         self.what = what
         self.live = sys.stderr.isatty()
-        self.last = time.monotonic()
+        self.every = Every(REWRITE_EVERY_S if self.live else LINE_EVERY_S)
         self.open = False
 
     def __enter__(self) -> "Ticker":
@@ -25,10 +26,9 @@ class Ticker:
 
     def __call__(self, done: int, total: int) -> None:
         """Say how far it is, unless the last word was a moment ago."""
-        now = time.monotonic()
-        if now - self.last < (REWRITE_EVERY_S if self.live else LINE_EVERY_S) and not (self.live and done == total):
+        if not self.every.due() and not (self.live and done == total):
             return
-        self.last, self.open = now, self.live
+        self.open = self.live
         text = f"{self.what}: {done}/{total} images"
         print(
             f"\r\x1b[K{text}" if self.live else text,

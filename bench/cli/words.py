@@ -25,10 +25,10 @@ def yaml_lines(value: Any, indent: int = 0) -> Iterator[str]:
     pad = " " * indent
     if isinstance(value, dict):
         for key, entry in value.items():
-            if not _is_deep(entry, indent + len(key) + 2):
-                yield f"{pad}{key}: {_flow(entry)}"
+            if not _is_deep(entry, indent + len(_flow(key)) + 2):
+                yield f"{pad}{_flow(key)}: {_flow(entry)}"
             else:
-                yield f"{pad}{key}:"
+                yield f"{pad}{_flow(key)}:"
                 yield from yaml_lines(entry, indent + 2)
     else:
         for entry in value:
@@ -46,7 +46,7 @@ def _is_deep(value: Any, column: int) -> bool:
 
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_flow(entry) for entry in value) + "]"
     # JSON's scalars are YAML's; a string that no reader of YAML takes for anything else needs no quotes.

@@ -4,16 +4,13 @@ Genuine COCO must score as everywhere else, so a box that stands out of its imag
 reported beyond a pixel; segmentations are not read. Image and category ids stay: predictions refer to them.
 """
 
-import json
-import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.data.coco_entries import Entries
+from bench.data.coco_json import Parts, read_coco_json
 from bench.data.dataset import Dataset, Problem
 from bench.data.images import probe
-from bench.data.paths import Listing, expand
+from bench.data.paths import Listing, expand, stays_inside
 from bench.errors import BenchError, UsageError
 from bench.schema.data import CocoData, CocoSplit, Split
 
@@ -22,93 +19,56 @@ PROBE_LIMIT = 5000
 as the 118,287 of train2017, the declared sizes are trusted unless `verify` is asked for: they are then wrong
 where a photo has an EXIF rotation that whoever declared them did not apply."""
 
-ById = dict[int, dict[str, Any]]
-
 _OUTSIDE = 1.0
 """px that a box may stand out of its image unreported: polygons are drawn that exactly."""
-_HUGE = 1e9
-"""A coordinate beyond this is treated as infinite: its area would be."""
 
 
 def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = False) -> Dataset:
     """Read one split below `folder` (`spec.path`, expanded).
 
-    An absent or unreadable image is left out with its annotations; a box without extent or outside its image,
-    and an annotation of an unknown image or category, are dropped; each is reported. A real size that
-    differs from the declared one wins. `area` defaults to w*h, `iscrowd` to 0. `classes` selects categories,
-    in order; images without any of them stay, as background.
-    Raises UsageError, naming file and entry, for wrong types, duplicate ids or names, a class that the file
-    lacks, or a `file_name` that leaves the folder; BenchError for an absent or broken file, or no image.
+    The file is read by the rules of `bench.data.coco_json`. Beyond them an absent or unreadable image is left out with
+    its annotations, and a box without extent or outside its image is dropped; each is reported. A real size that
+    differs from the declared one wins. `classes` selects categories, in order; images without any of them stay, as
+    background.
+    Raises UsageError, naming file and entry, for what the reader refuses, a category name that repeats, a class that
+    the file lacks, or a `file_name` that leaves the folder; BenchError for an absent file, or no image.
     """
     part: CocoSplit | None = getattr(spec, split)
     if part is None:
         raise UsageError(f"data {spec.path}: no {split} split is declared; add its annotations and images")
     file, images_root = expand(part.annotations, folder), expand(part.images, folder)
-    entries = Entries(file, _load(file))
+    if not file.exists():
+        raise BenchError(f"{file}: no such file; put the annotations there or mend the suite")
     problems: list[Problem] = []
-    categories = _categories(entries, spec.classes)
-    every = _unique(file, "images", entries.images())
-    images = _present(every.values(), images_root, problems, verify=verify or len(every) <= PROBE_LIMIT)
+    left_out: list[Problem] = []
+    content = read_coco_json(file, left_out, files=True)
+    categories = _categories(file, content.categories, spec.classes)
+    _refuse_outside(file, content.images)
+    verify = verify or len(content.images) <= PROBE_LIMIT
+    images = _present(content.images, images_root, problems, verify=verify)
     if not images:
-        first = f"; first problem: {' '.join(problems[0])}" if problems else ": it lists none"
-        raise BenchError(f"{file}: no image can be used{first}")
-    annotations = _annotations(entries, every, images, {c["id"] for c in categories}, problems)
+        raise BenchError(f"{file}: no image can be used; first problem: {' '.join(problems[0])}")
+    problems += left_out
+    wanted = {category["id"] for category in categories}
+    annotations = [
+        annotation
+        for annotation in content.annotations
+        if annotation["image_id"] in images
+        and annotation["category_id"] in wanted
+        and _fits(annotation, images[annotation["image_id"]], file, problems)
+    ]
     _mend_zero_id(annotations, problems)
     coco = {"images": list(images.values()), "annotations": annotations, "categories": categories}
     return Dataset(f"{file.stem}/{split}", images_root, coco, tuple(problems))
 
 
-def _annotations(
-    entries: Entries, every: ById, images: ById, wanted: set[int], problems: list[Problem]
-) -> list[dict[str, Any]]:
-    """The annotations of wanted categories in the images that exist, of `every` that is listed."""
-    annotations = []
-    declared = {category["id"] for category in entries.categories()}
-    for entry in _unique(entries.file, "annotations", entries.annotations()).values():
-        where = f"{entries.file.name} annotation {entry['id']}"
-        if entry["image_id"] not in every:
-            problems.append(Problem("unknown-image", where, f"no image has id {entry['image_id']}: dropped"))
-        elif entry["category_id"] not in declared:
-            detail = f"no category has id {entry['category_id']}: dropped"
-            problems.append(Problem("unknown-category", where, detail))
-        elif (
-            entry["image_id"] in images
-            and entry["category_id"] in wanted
-            and _fits(entry["bbox"], images[entry["image_id"]], where, problems)
-        ):
-            annotations.append(_with_area(entry, where, problems))
-    return annotations
-
-
-def _load(file: Path) -> Any:
-    try:
-        with file.open(encoding="utf-8-sig") as stream:
-            return json.load(stream)
-    except FileNotFoundError:
-        raise BenchError(f"{file}: no such file; put the annotations there or mend the suite") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BenchError(f"{file}: cannot be read as JSON: {error}") from None
-
-
-def _unique(file: Path, section: str, entries: Iterable[dict[str, Any]]) -> ById:
-    """The entries by id; UsageError for an id that stands twice."""
-    found: ById = {}
-    for entry in entries:
-        if found.setdefault(entry["id"], entry) is not entry:
-            raise UsageError(f"{file}: {section}: id {entry['id']} stands twice; ids must be unique")
-    return found
-
-
-def _categories(entries: Entries, classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    file = entries.file
-    by_id = _unique(file, "categories", entries.categories())
-    if not by_id:
-        raise UsageError(f"{file}: categories: the list is empty; name at least one")
-    by_name = {category["name"]: category for category in by_id.values()}
-    if len(by_name) < len(by_id):
+def _categories(file: Path, declared: Parts, classes: tuple[str, ...] | None) -> Parts:
+    """Those that `classes` selects, in its order; all by ascending id where it is None."""
+    by_name = {category["name"]: category for category in declared}
+    if len(by_name) < len(declared):
         raise UsageError(f"{file}: categories: a name stands twice; names must be unique")
     if classes is None:
-        return [by_id[id_] for id_ in sorted(by_id)]
+        return sorted(declared, key=lambda category: int(category["id"]))
     if lacking := [name for name in classes if name not in by_name]:
         raise UsageError(f"{file}: no category {lacking[0]!r}; there are: {', '.join(sorted(by_name))}")
     if len(set(classes)) < len(classes):
@@ -116,7 +76,13 @@ def _categories(entries: Entries, classes: tuple[str, ...] | None) -> list[dict[
     return [by_name[name] for name in classes]
 
 
-def _present(every: Iterable[dict[str, Any]], root: Path, problems: list[Problem], *, verify: bool) -> ById:
+def _refuse_outside(file: Path, images: Parts) -> None:
+    for index, image in enumerate(images):
+        if not stays_inside(image["file_name"]):
+            raise UsageError(f"{file}: image {index}: file_name {image['file_name']!r} leaves the folder of the images")
+
+
+def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool) -> dict[int, dict[str, Any]]:
     """The images that exist, by id, with their real size where it is to be verified or was not declared."""
     listing = Listing(root)
     present = {}
@@ -141,32 +107,20 @@ def _present(every: Iterable[dict[str, Any]], root: Path, problems: list[Problem
     return present
 
 
-def _fits(bbox: list[float], image: dict[str, Any], where: str, problems: list[Problem]) -> bool:
+def _fits(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> bool:
     """Whether a box can be an object of its image; reports where it is not, or not quite."""
-    x, y, width, height = bbox
+    x, y, width, height = bbox = annotation["bbox"]
     size = f"{image['width']}x{image['height']}"
-    reason = None
-    if not all(abs(number) < _HUGE for number in bbox):
-        reason = "not finite"
-    elif width <= 0 or height <= 0:
-        reason = "no extent"
+    kind, what = "degenerate-box", ""
+    if width <= 0 or height <= 0:
+        what = "no extent, dropped"
     elif x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
-        reason = f"outside of {size}"
+        what = f"outside of {size}, dropped"
     elif max(-x, -y, x + width - image["width"], y + height - image["height"]) > _OUTSIDE:
-        problems.append(Problem("outside-box", where, f"{bbox}: stands out of {size}, kept as it is"))
-    if reason is not None:
-        problems.append(Problem("degenerate-box", where, f"{bbox}: {reason}, dropped"))
-    return reason is None
-
-
-def _with_area(entry: dict[str, Any], where: str, problems: list[Problem]) -> dict[str, Any]:
-    """Fill in an absent area; replace one that is no area, and report it."""
-    area = entry["area"]
-    if area is not None and not 0 <= area < math.inf:
-        problems.append(Problem("broken-area", where, f"{area}: width times height is taken"))
-        area = None
-    _, _, width, height = entry["bbox"]
-    return entry | {"area": width * height if area is None else area}
+        kind, what = "outside-box", f"stands out of {size}, kept as it is"
+    if what:
+        problems.append(Problem(kind, f"{file.name} annotation {annotation['id']}", f"{bbox}: {what}"))
+    return not what or kind == "outside-box"
 
 
 def _mend_zero_id(annotations: list[dict[str, Any]], problems: list[Problem]) -> None:

@@ -1,52 +1,56 @@
-"""One entry for all kinds of data: a specification in, a Dataset out."""
+"""One entry for all kinds of data. A new kind is its specification in `bench.schema.data`, a class, and a line here."""
 
 from pathlib import Path
+from typing import Any
 
-from bench.data.coco import read_coco
+from bench.data.coco_kind import CocoKind
 from bench.data.dataset import Dataset
-from bench.data.paths import expand
-from bench.data.voc import read_voc
-from bench.errors import UsageError
-from bench.schema.data import CocoData, CocoSplit, DataSpec, ShapesCoco, ShapesVoc, Split, VocData, VocRules
+from bench.data.kind import DataKind, Digest
+from bench.data.shapes_kind import ShapesCocoKind, ShapesVocKind
+from bench.data.voc_kind import VocKind
+from bench.schema.base import Spec
+from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, Split, VocData
+
+KINDS: dict[type[Spec], type[DataKind[Any]]] = {
+    ShapesVoc: ShapesVocKind,
+    ShapesCoco: ShapesCocoKind,
+    VocData: VocKind,
+    CocoData: CocoKind,
+}
+"""By the type of the specification."""
+
+
+def kind_of(spec: DataSpec, root: Path) -> DataKind[Any]:
+    """What can be asked of the data that a specification names; relative paths start at `root`."""
+    return KINDS[type(spec)](spec, root)
 
 
 def load(spec: DataSpec, split: Split, root: Path, cache: Path, *, verify: bool = False) -> Dataset:
     """Read one split of any data set.
 
-    Relative paths start at `root`; Shapes are written below `cache`, once, and read back by the same readers.
-    `verify` probes every image of a large COCO split too.
+    Shapes are written below `cache`, once, and read back by the same readers as a user's data. `verify` probes every
+    image of a large COCO split too.
     Raises UsageError and BenchError as `read_voc`, `read_coco` and `expand` do.
     """
-    if isinstance(spec, VocData):
-        return read_voc(spec, split, expand(spec.path, root))
-    if isinstance(spec, CocoData):
-        return read_coco(spec, split, expand(spec.path, root), verify=verify)
-    if not getattr(spec.images, split):
-        raise UsageError(f"data {spec.kind}: no {split} split is declared; set images.{split}")
-    return _load_shapes(spec, split, cache)
+    return kind_of(spec, root).read(split, cache, verify=verify)
 
 
-def _load_shapes(spec: ShapesVoc | ShapesCoco, split: Split, cache: Path) -> Dataset:
-    # The generator is imported where it is needed: whoever has data needs none of it.
-    from bench.data.shapes.classes import class_names
-    from bench.data.shapes.write import make
+def absent_data(spec: DataSpec, root: Path) -> tuple[str, ...]:
+    """What of the data is not on the disk, each file by name; nothing of the data is read.
 
-    folder = make(spec, cache)
-    if isinstance(spec, ShapesVoc):
-        # All classes, also those that a handful of scenes does not show: labels must not depend on it.
-        rules = spec.model_dump(include=set(VocRules.model_fields))
-        voc = VocData(
-            kind="voc",
-            path=folder.name,
-            train=("train",),
-            tune=("tune",),
-            test=("test",),
-            classes=class_names("voc"),
-            **rules,
-        )
-        return read_voc(voc, split, folder)
-    train, tune, test = (
-        CocoSplit(annotations=f"annotations/instances_{name}.json", images=name) for name in ("train", "tune", "test")
-    )
-    coco = CocoData(kind="coco", path=folder.name, train=train, tune=tune, test=test)
-    return read_coco(coco, split, folder)
+    Raises UsageError for an unset variable in a path.
+    """
+    return kind_of(spec, root).absent()
+
+
+def fingerprint(spec: DataSpec, root: Path) -> str:
+    """`sha256:` and 64 digits that identify a data set wherever it lies; quick, as no pixel is read.
+
+    The suite's own choices (`difficult`, `classes`) are not part of a user's data: they stand in the protocol. An
+    image or annotation file that is absent is hashed as absent, since the readers go on without it. `data verify`
+    hashes the images themselves.
+    Raises BenchError for an absent folder, split list or JSON file, UsageError for an unset variable.
+    """
+    digest = Digest()
+    kind_of(spec, root).identify(digest)
+    return f"sha256:{digest.hexdigest()}"

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.data.paths import expand
-from bench.data.shapes import folder_name
+from bench.data.load import kind_of
 from bench.errors import UsageError
 from bench.records.store import Store
-from bench.schema.data import DataSpec, ShapesCoco, ShapesVoc
+from bench.schema.data import DataSpec
 from bench.schema.load import Located, load_all, load_suite
 
 
@@ -32,15 +31,7 @@ class DataSet:
     @property
     def absent(self) -> str | None:
         """Why it is not there, and the mend; None where it is."""
-        if isinstance(self.spec, ShapesVoc | ShapesCoco):
-            if (self.cache / self.name).is_dir():
-                return None
-            return f"not generated yet; `qdet-bench data make {self.name}` does, and so does `run`"
-        try:
-            folder = expand(self.spec.path, self.root)
-        except UsageError as error:
-            return str(error)
-        return None if folder.is_dir() else f"{folder}: no such folder; put the data there or mend the suite"
+        return kind_of(self.spec, self.root).missing(self.cache)
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
@@ -52,7 +43,7 @@ def data_sets(suites: Iterable[Located], root: Path) -> list[DataSet]:
     found: dict[str, DataSet] = {}
     for located in suites:
         for tier, spec in located.suite.tiers.items():
-            name = _name(spec.data)
+            name = kind_of(spec.data, root).name
             found.setdefault(name, DataSet(name, spec.data, root)).users.append(f"{located.name}:{tier}")
     return [found[name] for name in sorted(found)]
 
@@ -70,8 +61,4 @@ def choose(name: str, tier: str, root: Path) -> DataSet:
         raise UsageError(f"no suite names data {name!r}; they name {', '.join(by_name) or 'none'}")
     located = load_suite(name, root)
     spec = located.tier(tier).data
-    return DataSet(_name(spec), spec, root, [f"{located.name}:{tier}"])
-
-
-def _name(spec: DataSpec) -> str:
-    return folder_name(spec) if isinstance(spec, ShapesVoc | ShapesCoco) else spec.path
+    return DataSet(kind_of(spec, root).name, spec, root, [f"{located.name}:{tier}"])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from bench.data.dataset import Dataset, Problem
 from bench.data.images import load_bgr
-from bench.data.load import load
+from bench.data.load import kind_of, load
 from bench.data.sets import DataSet
 from bench.errors import BenchError
 from bench.schema.data import Split
@@ -49,13 +49,7 @@ def verify(entry: DataSet, progress: Callable[[int, int], None]) -> list[Verifie
     """All splits that the data set declares; `progress` counts the images of one after the other."""
     if entry.absent is not None:
         raise BenchError(f"{entry.name}: {entry.absent}")
-    return [_split(entry, split, progress) for split in _declared(entry)]
-
-
-def _declared(entry: DataSet) -> list[Split]:
-    parts = entry.spec.images if entry.spec.kind.startswith("shapes") else entry.spec  # type: ignore[union-attr]
-    splits: tuple[Split, ...] = ("train", "tune", "test")
-    return [split for split in splits if getattr(parts, split)]
+    return [_split(entry, split, progress) for split in kind_of(entry.spec, entry.root).splits]
 
 
 def _split(entry: DataSet, split: Split, progress: Callable[[int, int], None]) -> Verified:

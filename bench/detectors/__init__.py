@@ -1,1 +1,1 @@
-"""The bridge to mmdet: configurations, scaling, checkpoints. Nothing else imports mmdet."""
+"""The bridge to mmdet: configurations, scaling, checkpoints. Beside it only `engine` and `run` use mmdet."""

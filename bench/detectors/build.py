@@ -1,6 +1,7 @@
 """A detector of the catalogue, from mmdet's own configuration, scaled as the tier declares."""
 
-from collections.abc import Callable
+import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +9,10 @@ import torch
 from torch import nn
 
 from bench.detectors.compat import load_mmdet, mend
-from bench.detectors.families.dense import atss, retinanet
-from bench.detectors.families.detrs import dab_detr, deformable_detr, detr
-from bench.detectors.families.faster_rcnn import faster_rcnn
-from bench.detectors.families.ssdlite import ssdlite
-from bench.detectors.families.yolox import yolox
 from bench.errors import BenchError
-from bench.schema.catalog import CATALOG, Family
+from bench.schema.catalog import detector_facts
 from bench.schema.check_detectors import misfits, untrainable
 from bench.schema.detector import DetectorScale
-
-FAMILIES: dict[Family, Callable[[Any, DetectorScale, int], None]] = {
-    "retinanet": retinanet,
-    "atss": atss,
-    "ssdlite": ssdlite,
-    "yolox": yolox,
-    "faster_rcnn": faster_rcnn,
-    "detr": detr,
-    "deformable_detr": deformable_detr,
-    "dab_detr": dab_detr,
-}
-"""Each changes mmdet's configuration of a model: everything that the scale declares, and the number of classes."""
 
 
 def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], seed: int) -> nn.Module:
@@ -65,12 +49,26 @@ def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:
     for fault in misfits(name, scale):
         raise BenchError(f"{name}: {'.'.join(map(str, fault.loc))}: {fault.message}")
     load_mmdet()
-    import mmdet
     from mmengine.config import Config
 
-    entry = CATALOG[name]
-    folder = Path(mmdet.__file__).parent / ".mim" / "configs"
-    model = Config.fromfile(folder / entry.config).model
+    facts = detector_facts(name)
+    module, _, cls = facts.family.target.partition(":")
+    family: Any = getattr(importlib.import_module(module), cls)
+    model = Config.fromfile(_config_file(facts.config, family)).model
     model.data_preprocessor.pad_size_divisor = scale.input.pad_divisor
-    FAMILIES[entry.family](model, scale, num_classes)
+    family().configure(model, scale, num_classes)
     return model
+
+
+def _config_file(declared: str | None, family: Any) -> Path:
+    """mmdet's own file, or one beside the user's class."""
+    import mmdet
+
+    if declared is None:
+        beside: Path = Path(inspect.getfile(family)).parent / family.config
+        if beside.is_file():
+            return beside
+    path: Path = Path(mmdet.__file__).parent / ".mim" / "configs" / (declared or family.config)
+    if not path.is_file():
+        raise BenchError(f"{family.__name__}: mmdet has no configuration {family.config!r}, nor is there such a file")
+    return path

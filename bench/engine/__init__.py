@@ -1,1 +1,1 @@
-"""One job from end to end, and the scheduler that runs many in parallel processes."""
+"""One job from end to end, in this process."""

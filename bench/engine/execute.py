@@ -1,18 +1,13 @@
 """One job from end to end, in this process: data, model, training, predictions, scores, record."""
 
-import json
-import resource
+import copy
 import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
+from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.data.dataset import Dataset
@@ -28,42 +23,24 @@ from bench.engine.rate import in_steps
 from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import Trained, train
-from bench.engine.world import device, joined, world
+from bench.engine.world import device, joined
 from bench.evaluation.harmony import positives
+from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
-from bench.evaluation.score import score
 from bench.evaluation.scores import Scores
-from bench.methods.protocol import build, having
+from bench.methods.stack import MethodStack
+from bench.processes import world
 from bench.quantization import kernels
+from bench.records.build import Stopwatch, data_facts, provenance
 from bench.records.environment import environment, environment_key
 from bench.records.files import write_json
-from bench.records.provenance import commit, source_hash
-from bench.records.record import Cost, DataFacts, Phase, Provenance, Record, SavedPredictions, Training
+from bench.records.record import Record, SavedPredictions, Training
 from bench.records.store import JobFolder, Store
-from bench.schema.data import DataSpec, Split
-from bench.schema.detector import DetectorScale
+from bench.schema.data import Split
 from bench.schema.recipe import Recipe
-from bench.schema.suite import Metric
 
 Report = Callable[[str, int, int, float | None], None]
 """Called with the phase, the steps done, the steps in all, and the last loss where there is one."""
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.phases: dict[str, Phase] = {}
-        self.started = _now()
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begin, busy = time.perf_counter(), time.process_time()
-        yield
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.phases[name] = Phase(
-            wall_s=round(time.perf_counter() - begin, 3),
-            cpu_s=round(time.process_time() - busy, 3),
-            peak_mib=round(peak, 1),
-        )
 
 
 def execute(order: Order, folder: JobFolder, report: Report) -> None:
@@ -85,104 +62,96 @@ class _Run:
 
     def __init__(self, order: Order, folder: JobFolder, report: Report) -> None:
         self.order, self.folder, self.report = order, folder, report
-        self.clock = _Clock()
+        self.clock = Stopwatch()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        protocol = order.protocol
-        self.scale: DetectorScale = _parse(DetectorScale, protocol["detector"]["scale"])
-        self.recipe: Recipe | None = _parse(Recipe, protocol["recipe"]) if protocol["recipe"] else None
-        self.metric: Metric = _parse(Metric, protocol["metric"])
+        self.protocol = order.protocol
+        self.scale, self.recipe = order.protocol.detector.scale, order.protocol.recipe
         if self.recipe is not None:
             refuse_training(self.scale)
         self.placed: Placed | None = None
         self.trained = Trained([], ())
-        self.scored: Split = protocol.get("scored", "test")
+        self.scored: Split = order.protocol.scored
 
     def train(self) -> None:
         """Data, detector, quantizers, training: everything up to the model that predicts."""
-        order, clock, seeds = self.order, self.clock, self.order.protocol["seeds"]
-        seed_all(seeds["init"])
+        order, clock, protocol = self.order, self.clock, self.protocol
+        seed_all(protocol.seeds.init)
         with clock.phase("data"):
             self.report("data", 0, 1, None)
             self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", self.scored)}
         with clock.phase("build"):
-            name, classes = order.protocol["detector"]["name"], self.splits["train"].classes
-            self.model = build_detector(name, self.scale, classes, seeds["init"])
+            classes = self.splits["train"].classes
+            self.model = build_detector(protocol.detector.name, self.scale, classes, protocol.seeds.init)
             if order.start is not None:
-                load_start(self.model, order.start, order.protocol.get("start_part"))
+                load_start(self.model, order.start, protocol.start_part)
             else:
                 initialise(self.model, self.scale.init, order.root)
-            methods = build(order.protocol["methods"])
-            for adapt in having(methods, "adapt_model"):
-                adapt(self.model)
+            self.methods = MethodStack.of(protocol.methods)
+            self.methods.adapt_model(self.model)
             self.model.to(self.device)
-        if order.protocol["policy"]:
+        if protocol.policy is not None:
             with clock.phase("calibrate"):
                 self.report("calibrate", 0, 1, None)
-                self.placed = quantize(self.model, methods, self.splits["train"], order, self.scale, self.recipe)
+                self.placed = quantize(self.model, self.methods, self.splits["train"], protocol, order.pins)
         if self.recipe is not None:
             with clock.phase("train"):
-                self.trained = self._fit(self.recipe, methods, seeds["data"])
-        for finish in having(methods, "after_training"):
-            finish(self.model)
+                self.trained = self._fit(self.recipe)
+        self.methods.after_training(self.model)
 
     def measure(self) -> tuple[Predictions, Scores]:
         """The stored predictions, and the scores that are computed from them."""
         with self.clock.phase("predict"):
-            predictions = self._predict()
+            predictions = self._predict(self.model)
             predictions.save(self.folder.predictions)
         with self.clock.phase("score"):
             self.report("score", 0, 1, None)
             return predictions, self._score(predictions)
 
-    def _predict(self) -> Predictions:
+    def _predict(self, model: nn.Module) -> Predictions:
         size, batch = self.scale.input, self.scale.test.batch
         data = self.splits[self.scored]
-        found = predict(self.model, data, size, batch, lambda done, n: self.report("predict", done, n, None))
+        found = predict(model, data, size, batch, lambda done, n: self.report("predict", done, n, None))
         return Predictions.from_coco(found)
 
     def _score(self, predictions: Predictions) -> Scores:
-        return score(self.splits[self.scored].coco, predictions.to_coco(), self.metric)
+        return metric_of(self.protocol.metric).score(self.splits[self.scored].coco, predictions.to_coco())
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
         """Write the checkpoint, where other rows may start from the model, and the record."""
         order, placed, clock = self.order, self.placed, self.clock
-        # A published checkpoint too: other rows start from this one.
-        kept = self.recipe is not None or (order.start is None and self.scale.init.kind == "checkpoint")
-        checkpoint = save_weights(self.model, self.folder.checkpoint) if kept else None
-        extras = (
-            ("mqbench",) if any(u["options"].get("backend") == "mqbench" for u in order.protocol["methods"]) else ()
-        )
+        # An untrained row's too: others may start from a published checkpoint, or from weights that its method changed.
+        checkpoint = save_weights(self.model, self.folder.checkpoint)
+        extras = placed.packages if placed else ()
         path = kernels.name(self.device) if placed else "eager"
         facts = environment(path, order.threads, 0, world().size, device(), extras)
-        head, dirty = commit(order.root)
         record = Record(
             identity=order.identity,
-            protocol=order.protocol,
+            protocol=self.protocol.raw,
             metrics=scores.metrics,
             per_category=scores.per_category,
             harmony=positives(self.splits[self.scored].coco, predictions.to_coco()).facts(),
-            scorer=f"pycocotools {facts['packages'].get('pycocotools')}" if self.metric.variant == "coco" else "bench",
+            scorer=metric_of(self.protocol.metric).scorer(facts["packages"]),
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
             placement_sites=placed.sites if placed else (),
             calibration_images=placed.images if placed else (),
-            data=_data_facts(order.protocol["data"]["pin"], self.splits),
+            dead_sites=placed.dead if placed else (),
+            facts=self.methods.facts(self.model),
+            data=data_facts(self.protocol.pin, self.splits),
             training=_training(self.trained.losses),
             evaluations=self.trained.evaluations,
             checkpoint_sha256=checkpoint,
             start_sha256=order.start.sha256 if order.start else None,
             environment=facts,
             environment_key=environment_key(facts),
-            provenance=Provenance(
-                commit=head, dirty=dirty, source=source_hash(), arguments=order.arguments, asked_by=order.asked_by
-            ),
-            cost=Cost(started=clock.started, finished=_now(), host=socket.gethostname(), phases=clock.phases),
+            provenance=provenance(order.root, order.arguments, order.asked),
+            cost=clock.cost(),
         )
         write_json(self.folder.losses, self.trained.losses)
         write_json(self.folder.record_file, record.model_dump(mode="json"))
 
-    def _fit(self, recipe: Recipe, methods: list[Any], seed: int) -> Trained:
-        dataset = self.splits["train"]
+    def _fit(self, recipe: Recipe) -> Trained:
+        dataset, seed = self.splits["train"], self.protocol.seeds.data
         lengths = in_steps(recipe, len(dataset.coco["images"]))
 
         def loader(done: int) -> DataLoader[Any]:
@@ -193,37 +162,29 @@ class _Run:
             self.report("train", done, total, loss)
 
         def scores() -> dict[str, float]:
-            return self._score(self._predict()).metrics
+            return self._score(self._predict(self._finished())).metrics
 
-        extra, reshapes = having(methods, "regulariser"), having(methods, "reshape_losses")
+        extra, reshapes = self.methods.regularisers, self.methods.reshapes
         work = self.folder.work
         try:
             return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 
+    def _finished(self) -> nn.Module:
+        """The model as it would predict if training ended now."""
+        if not self.methods.finishes:
+            return self.model
+        model = copy.deepcopy(self.model)
+        self.methods.after_training(model)
+        return model
+
 
 def _split(order: Order, name: Split) -> Dataset:
-    spec: DataSpec = TypeAdapter(DataSpec).validate_json(json.dumps(order.data))
-    return load(spec, name, order.root, Store(order.root).data_cache)
-
-
-def _data_facts(pin: str, splits: dict[Split, Dataset]) -> DataFacts:
-    problems = [f"{name}: {p.kind} {p.where}: {p.detail}" for name, data in splits.items() for p in data.problems]
-    return DataFacts(
-        pin=pin, splits={name: data.counts() for name, data in splits.items()}, problems=tuple(problems[:100])
-    )
+    return load(order.protocol.data, name, order.root, Store(order.root).data_cache)
 
 
 def _training(losses: list[float]) -> Training | None:
     if not losses:
         return None
     return Training(steps=len(losses), first_loss=losses[0], last_loss=fmean(losses[-50:]))
-
-
-def _parse(model: Any, value: Any) -> Any:
-    return model.model_validate_json(json.dumps(value))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,10 +1,11 @@
-"""What the runner hands to a worker process: a job with its paths, as JSON."""
+"""What the scheduler hands to a worker process: a job and its paths, as JSON."""
 
 from pathlib import Path
-from typing import Any
 
+from bench.records.record import Asked
 from bench.schema.base import Spec
 from bench.schema.placement import Pins
+from bench.schema.protocol import Protocol
 
 
 class Start(Spec):
@@ -12,22 +13,19 @@ class Start(Spec):
 
     checkpoint: Path
     sha256: str
-    methods: tuple[dict[str, Any], ...] = ()
-    """Of all rows behind it, the first row's first: they adapted its model."""
-    attention: bool = False
-    """Whether one of them quantized attention, which made it explicit."""
+    lineage: tuple[Protocol, ...] = ()
+    """Of the rows behind it, the first row's first: their methods changed the structure of its model."""
 
 
 class Order(Spec):
     """One job, ready to run."""
 
     identity: str
-    protocol: dict[str, Any]
-    data: dict[str, Any]
-    """The data specification as declared, with its paths."""
+    protocol: Protocol
     root: Path
     start: Start | None
     pins: Pins | None
     threads: int = 1
     arguments: tuple[str, ...]
-    asked_by: str
+    asked: Asked
+    """Suite, row, tier and seed that the job is first run for."""

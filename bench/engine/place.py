@@ -1,71 +1,68 @@
 """Place, check and calibrate the quantizers of one job."""
 
-import functools
-import json
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from bench.calibration.batches import Batches
+from bench.calibration.calibrate import dead_sites
 from bench.data.dataset import Dataset
 from bench.detectors.pipeline import Draw, subtracts_mean, train_loader
-from bench.engine.order import Order
 from bench.engine.seeds import seed_all
 from bench.errors import BenchError
-from bench.methods.protocol import having
-from bench.quantization.apply import apply
+from bench.methods.stack import MethodStack
+from bench.quantization.apply import Quantizers, apply
 from bench.quantization.attention import explicit_attention
 from bench.quantization.placement import Placement, check_pins, place, quantizable
 from bench.quantization.trace import record_reads
 from bench.schema.bits import Bits
-from bench.schema.detector import DetectorScale
-from bench.schema.placement import Calibration, Pins, Policy
-from bench.schema.recipe import Augment, Recipe
+from bench.schema.placement import Pins, Policy
+from bench.schema.protocol import Protocol
+from bench.schema.recipe import Augment
 
 
 class Placed(NamedTuple):
     """What the record keeps of the quantizers."""
 
     pins: Pins
+    """Counts of the policy's placement."""
     sites: tuple[str, ...]
+    """Each quantizer as it was made: name, sign and bits."""
+    packages: tuple[str, ...]
+    """Python packages beside the project's own whose code computes them."""
     images: tuple[int | str, ...]
     """Ids of the calibration images."""
+    dead: tuple[str, ...]
+    """Quantizers whose tensor was zero throughout calibration: their step sizes say nothing about the data."""
 
 
-def quantize(
-    model: nn.Module,
-    methods: list[Any],
-    train: Dataset,
-    order: Order,
-    scale: DetectorScale,
-    recipe: Recipe | None,
-) -> Placed:
+def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: Protocol, pins: Pins | None) -> Placed:
     """Put calibrated quantizers into `model`.
 
-    Calibration images come from the training loader with training augmentation, as in HQOD (HQOD).
+    Calibration images come from the training loader with training augmentation, as in HQOD.
     Raises BenchError where the policy does not fit the model or the placement is not the pinned one.
     """
-    policy = Policy.model_validate_json(json.dumps(order.protocol["policy"]))
-    calibration = Calibration.model_validate_json(json.dumps(order.protocol["calibration"]))
-    augment = recipe.augment if recipe else Augment(flip=0.0)
-    seed = order.protocol["seeds"]["data"]
-    seed_all(seed)
-    loader = train_loader(train, scale.input, augment, calibration.batch, Draw(seed, calibration.images))
-    batches = list(loader)
-    placement = trace_placement(model, batches[0], policy, Bits.parse(order.protocol["bits"]))
-    check_pins(placement, policy, order.pins)
-    makers = having(methods, "make_quantizers")
-    if len(makers) != 1:
-        raise BenchError(f"{len(makers)} methods of the row make quantizers instead of one")
-    quantizers = makers[0](placement)
-    sites = [site.name for site in placement.sites]
-    if sorted(quantizers) != sorted(sites):
-        raise BenchError("the method's quantizers are not those of the placement")
-    apply(model, placement, quantizers)
-    for calibrate in having(methods, "calibrate"):
-        calibrate(model, passes(model, batches))
-    images = tuple(sample.img_id for batch in batches for sample in batch["data_samples"])
-    return Placed(placement.pins(policy.edge_bits), _describe(placement), images)
+    policy, calibration = protocol.policy, protocol.calibration
+    if policy is None or calibration is None:
+        raise BenchError("a row with quantizers needs a policy and calibration images")
+    augment = protocol.recipe.augment if protocol.recipe else Augment(flip=0.0)
+    seed_all(protocol.seeds.data)
+    draw = Draw(protocol.seeds.data, calibration.images)
+    loaded = list(train_loader(train, protocol.detector.scale.input, augment, calibration.batch, draw))
+    placement = trace_placement(model, loaded[0], policy, protocol.bits)
+    check_pins(placement, policy, pins)
+    batches = Batches(model, loaded)
+    allocated = methods.allocate(model, placement, batches)
+    quantizers = methods.make_quantizers(allocated)
+    apply(model, allocated, quantizers)
+    methods.calibrate(model, batches)
+    return Placed(
+        placement.pins(policy.edge_bits),
+        _describe(quantizers),
+        tuple(dict.fromkeys(package for quantizer in quantizers.values() for package in quantizer.packages)),
+        tuple(sample.img_id for batch in loaded for sample in batch["data_samples"]),
+        dead_sites(model),
+    )
 
 
 def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bits: Bits) -> Placement:
@@ -77,17 +74,11 @@ def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bit
         explicit_attention(model)
     training = model.training
     model.eval()
-    reads = record_reads(model, quantizable(model, policy), next(passes(model, [batch])))
+    (first,) = Batches(model, [batch])
+    reads = record_reads(model, quantizable(model, policy), first)
     model.train(training)
     return place(model, reads, policy, bits, not subtracts_mean(model))
 
 
-def passes(model: nn.Module, batches: list[dict[str, Any]]) -> Iterator[Callable[[], Any]]:
-    """One forward pass up to the raw outputs for each batch of a loader, its images prepared already."""
-    for batch in batches:
-        data = model.data_preprocessor(batch, False)  # type: ignore[operator]
-        yield functools.partial(model, data["inputs"], data["data_samples"], mode="tensor")
-
-
-def _describe(placement: Placement) -> tuple[str, ...]:
-    return tuple(f"{site.name} {'' if site.signed else 'u'}int{site.bits}" for site in placement.sites)
+def _describe(quantizers: Quantizers) -> tuple[str, ...]:
+    return tuple(f"{name} {'' if q.signed else 'u'}int{q.bits}" for name, q in quantizers.items())

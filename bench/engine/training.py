@@ -19,8 +19,9 @@ from bench.detectors.positives import Reshape, reshaped
 from bench.engine.evaluations import Evaluations, Score
 from bench.engine.rate import Lengths, factor
 from bench.engine.resume import Snapshots
-from bench.engine.world import mean, world
+from bench.engine.world import mean
 from bench.errors import BenchError
+from bench.processes import world
 from bench.quantization.apply import STATE, freeze_quantizers
 from bench.records.record import Evaluated
 from bench.schema.recipe import Group, Recipe, most_specific

@@ -3,29 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from torch import distributed
 
 from bench.errors import BenchError
-
-
-class World(NamedTuple):
-    """This process among those of the job."""
-
-    rank: int
-    size: int
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes the results."""
-        return self.rank == 0
-
-
-def world() -> World:
-    """As torchrun's environment variables say."""
-    return World(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+from bench.processes import World, world
 
 
 @contextmanager

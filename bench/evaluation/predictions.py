@@ -6,8 +6,6 @@ and never from what the detector returned (mmdetection #12009: a re-scored file 
 """
 
 import operator
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy.typing as npt
 
 from bench.errors import BenchError
 from bench.evaluation.packing import Columns, CorruptError, digest, pack, unpack
+from bench.records.files import write_atomically
 
 STEPS_PER_PX = 16
 """Boxes are kept in sixteenths of a px."""
@@ -101,16 +100,8 @@ class Predictions:
         Raises:
             BenchError: the file cannot be written.
         """
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            try:
-                with temporary.open("xb") as file:
-                    file.write(pack(self.columns))
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_atomically(path, lambda part: part.write_bytes(pack(self.columns)))
         except OSError as error:
             raise BenchError(f"{path}: cannot be written: {error.strerror}") from error
 

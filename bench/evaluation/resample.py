@@ -16,15 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.evaluation.matching import Matches, Ranked
+from bench.evaluation.metric import BoxMetric
 from bench.evaluation.voc import HIT, MISS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-RECALLS = {"coco": np.linspace(0.0, 1.00, 101), "voc07": np.arange(11) * 0.1, "voc12": np.zeros(0)}
-"""Recall levels of each variant, as the rooms that score have them; none: area under the envelope."""
-EPSILON = {"coco": float(np.spacing(1)), "voc07": 0.0, "voc12": 0.0}
-"""What COCOeval adds to the denominator of precision."""
 RECALL_LIMITS = (1, 10, 100)
 """Detections of an image and category that AR1, AR10 and AR100 count."""
 
@@ -33,33 +30,31 @@ class Resampled(NamedTuple):
     """R replicates; NaN where undefined: a category without an object in a replicate is left out of its means."""
 
     metrics: dict[str, Floats]
-    """R each, under the names of `score_coco` or `score_voc`."""
+    """R each, under the names that scoring has."""
     per_category: dict[str, Floats]
     """AP, R each, by category."""
 
 
-def resample(matches: Matches, weights: Ints, variant: str, jobs: int = 1) -> Resampled:
+def resample(matches: Matches, weights: Ints, metric: BoxMetric, jobs: int = 1) -> Resampled:
     """Every metric of each replicate.
 
     Args:
-        matches: of `match_coco` for the variant `coco`, of `match_voc` for `voc07` and `voc12`.
+        matches: made by the same metric's `match`.
         weights: R x I, how often each image occurs; all ones is the set itself.
-        variant: what the metric is called in a suite.
+        metric: its `curve` and `resampled` are used.
         jobs: threads.
     """
-    precision = average_precisions(matches, weights, variant, jobs)
+    precision = average_precisions(matches, weights, metric, jobs)
     whole = precision[:, :, 0].mean(axis=2)
     per_category = {name: whole[:, index] for index, name in enumerate(matches.categories)}
-    if variant != "coco":
-        return Resampled({"mAP": _mean(whole)}, per_category)
-    return Resampled(_coco(precision) | dict(_recalls(matches, weights)), per_category)
+    return Resampled(metric.resampled(precision, matches, weights), per_category)
 
 
-def average_precisions(matches: Matches, weights: Ints, variant: str, jobs: int = 1) -> Floats:
+def average_precisions(matches: Matches, weights: Ints, metric: BoxMetric, jobs: int = 1) -> Floats:
     """R x category x area x IoU threshold; NaN without an object. Arguments as `resample` has them."""
     shape = (len(matches.cells), len(matches.cells[0]), len(matches.cells[0][0].code))
     precision = np.empty((len(weights), *shape))
-    levels, epsilon = RECALLS[variant], EPSILON[variant]
+    levels, epsilon = metric.curve()
     # Contiguous, so that a thread reads one row of weights from its nearest cache.
     weights = np.ascontiguousarray(weights, np.int32)
 
@@ -76,20 +71,26 @@ def average_precisions(matches: Matches, weights: Ints, variant: str, jobs: int 
     return precision
 
 
-def _coco(precision: Floats) -> dict[str, Floats]:
-    """From R x category x area x IoU."""
+def coco_numbers(precision: Floats, matches: Matches, weights: Ints) -> dict[str, Floats]:
+    """The names of `score_coco`, R each, from R x category x area x IoU average precisions."""
     found = {"AP": precision[:, :, 0].mean(axis=2), "AP50": precision[:, :, 0, 0], "AP75": precision[:, :, 0, 5]}
     found |= {f"AP_{area}": precision[:, :, index].mean(axis=2) for index, area in ((1, "S"), (2, "M"), (3, "L"))}
-    return {name: _mean(values) for name, values in found.items()}
+    return {name: mean_defined(values) for name, values in found.items()} | dict(_recalls(matches, weights))
 
 
 def _recalls(matches: Matches, weights: Ints) -> Iterator[tuple[str, Floats]]:
     """Mean recall over categories and IoU thresholds; hits of an image add up, whatever their order."""
     for limit in RECALL_LIMITS:
-        yield f"AR{limit}", _mean(np.stack([_recall(cells[0], weights, limit) for cells in matches.cells], axis=1))
+        yield (
+            f"AR{limit}",
+            mean_defined(np.stack([_recall(cells[0], weights, limit) for cells in matches.cells], axis=1)),
+        )
     for index, area in ((1, "S"), (2, "M"), (3, "L")):
         cells = [cells[index] for cells in matches.cells]
-        yield f"AR_{area}", _mean(np.stack([_recall(cell, weights, RECALL_LIMITS[-1]) for cell in cells], axis=1))
+        yield (
+            f"AR_{area}",
+            mean_defined(np.stack([_recall(cell, weights, RECALL_LIMITS[-1]) for cell in cells], axis=1)),
+        )
 
 
 def _recall(cell: Ranked, weights: Ints, limit: int) -> Floats:
@@ -104,8 +105,8 @@ def _recall(cell: Ranked, weights: Ints, limit: int) -> Floats:
     return np.where(objects > 0, recall, np.nan)
 
 
-def _mean(values: Floats) -> Floats:
-    """R, over the categories that are defined in a replicate."""
+def mean_defined(values: Floats) -> Floats:
+    """R, from R x category: the mean over those that are defined in a replicate; NaN where none is."""
     defined = ~np.isnan(values)
     count = defined.sum(axis=1)
     total = np.where(defined, values, 0.0).sum(axis=1)

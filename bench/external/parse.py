@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bench.data.entries import Entry, entries, parse_json
 from bench.errors import UsageError
-from bench.evaluation.fields import Entry, entries, parse_json
 
 SHOWN = 5
 """Names that a message lists."""
@@ -23,7 +23,7 @@ def parse_detections(path: Path, data: bytes) -> list[Entry]:
             f"{path}: detections must be a list of objects with image_id or file_name, category_id or "
             "category_name, bbox and score"
         )
-    return entries(path, "detection", content)
+    return list(entries(path, content, "detection"))
 
 
 def resolve(found: Sequence[Entry], gt: Mapping[str, Any], where: str) -> list[dict[str, Any]]:

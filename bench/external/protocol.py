@@ -3,8 +3,9 @@
 from typing import Any
 
 from bench import versions
-from bench.data.fingerprint import fingerprint
+from bench.data.load import fingerprint
 from bench.schema.load import Located
+from bench.schema.protocol import dump
 from bench.schema.suite import Tier
 
 
@@ -16,9 +17,9 @@ def scoring_protocol(located: Located, tier: Tier, pin: str | None = None) -> di
     spec = located.suite.tiers[tier]
     return {
         "data": {
-            **spec.data.model_dump(mode="json", exclude={"path"}, exclude_none=True),
+            **dump(spec.data, "path"),
             "pin": pin or fingerprint(spec.data, located.root),
         },
-        "metric": spec.metric.model_dump(mode="json", exclude_none=True),
-        "versions": {"data": versions.DATA, "evaluation": versions.EVALUATION},
+        "metric": dump(spec.metric),
+        "versions": versions.of_scoring([f"data:{spec.data.kind}", f"metric:{spec.metric.variant}"]),
     }

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from bench.errors import BenchError
-from bench.records.files import write_json
-from bench.records.record import Record
+from bench.records.files import read_model, write_json
+from bench.records.record import Asked, Record
 from bench.records.store import LOCAL
 from bench.schema.base import Spec
 
@@ -50,9 +48,9 @@ class ExternalStore:
         self.suite, self.tier = suite, tier
         self.folder = root / LOCAL / "external" / suite / tier
 
-    def name(self, row: str, repetition: int) -> str:
-        """As messages call it, in the form of a job's name."""
-        return f"{self.suite} {row} {self.tier} seed {repetition}"
+    def asked(self, row: str, repetition: int) -> Asked:
+        """What a record of the row is made for; its name is what messages call it."""
+        return Asked(self.suite, row, self.tier, repetition)
 
     def record_file(self, row: str, repetition: int) -> Path:
         """Where the record stands, whether it exists or not."""
@@ -73,14 +71,12 @@ class ExternalStore:
         path = self.record_file(row, repetition)
         mend = "submit the predictions again with --replace, or remove it"
         try:
-            record = ExternalRecord.model_validate_json(path.read_bytes())
+            record = read_model(path, ExternalRecord, "an external record", mend)
         except OSError as error:
             raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{path}: not an external record ({where}: {first['msg']}); {mend}") from None
-        if record.provenance.asked_by != self.name(row, repetition):
+        if record is None:
+            raise BenchError(f"{path}: there is no such record")
+        if record.provenance.asked_by != self.asked(row, repetition).name:
             raise BenchError(f"{path}: the record of {record.provenance.asked_by}; {mend}")
         return record
 

@@ -6,7 +6,6 @@ parameters of its own ("multi-level BN"). HQOD's AQD* is that and LSQ; integer a
 and its BatchNorms in the FPN are no part of it. Its full-precision start ("Sync-BN FP") has the same norms.
 """
 
-import json
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, distributed, nn
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.quantization.calls import Counted, begin_passes
-from bench.schema.methods import AqdOptions, MultiLevelOptions
+from bench.schema.methods import AqdOptions, MultiLevelOptions, options_of
 
 
 class LevelNorm(Counted, nn.Module):
@@ -38,8 +37,8 @@ class MultiLevelBN:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = MultiLevelOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: MultiLevelOptions | dict[str, Any]) -> None:
+        self.options = options_of(MultiLevelOptions, options)
 
     def adapt_model(self, model: nn.Module) -> None:
         """One BatchNorm per level behind each head convolution; BenchError where the head shares none."""
@@ -51,8 +50,8 @@ class AQD(LSQ):
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options: AqdOptions = AqdOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: AqdOptions | dict[str, Any]) -> None:
+        self.options: AqdOptions = options_of(AqdOptions, options)
 
     def adapt_model(self, model: nn.Module) -> None:
         """As MultiLevelBN; nothing where the row that this one starts from has put them there."""

@@ -11,7 +11,6 @@ HQOD's re-implementation (VP-QOD 27f69e85), with which its Table III compares, d
 Nothing is detached in either.
 """
 
-import json
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from bench.detectors.positives import Positives
 from bench.methods.hqod import harmonious_iou_loss
-from bench.schema.methods import HardetOptions
+from bench.schema.methods import HardetOptions, options_of
 
 
 class HarDet:
@@ -27,8 +26,8 @@ class HarDet:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = HardetOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: HardetOptions | dict[str, Any]) -> None:
+        self.options = options_of(HardetOptions, options)
 
     def reshape_losses(self, positives: Positives) -> tuple[Tensor, Tensor]:
         """Both losses weighed by each other; the contrast is part of the box loss, and normalised with it."""

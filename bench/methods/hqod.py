@@ -4,7 +4,6 @@ A positive sample has the score p of its true class and the IoU u of its decoded
 them agree: task correlation (eqs. 5 to 7) and harmonious IoU (eq. 8); eq. 9 adds them to the detector's own.
 """
 
-import json
 import math
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.detectors.positives import Positives
-from bench.schema.methods import HqodOptions
+from bench.schema.methods import HqodOptions, options_of
 
 EPSILON = torch.finfo(torch.float64).eps
 """The code's: keeps the gradients of p^u and u^p finite where a base is 0."""
@@ -23,8 +22,8 @@ class HQOD:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = HqodOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: HqodOptions | dict[str, Any]) -> None:
+        self.options = options_of(HqodOptions, options)
 
     def reshape_losses(self, positives: Positives) -> tuple[Tensor, Tensor]:
         """Eq. 9; as in the code, ATSS's centerness does not weigh the added terms, nor does a weight of the box loss.

@@ -4,12 +4,11 @@ A weight or activation v becomes round(clip(v / s, -QN, QP)) * s (eqs. 1 and 2);
 task's gradient (eq. 3), which is scaled by g = 1 / sqrt(N * QP) (section 2.2).
 """
 
-import json
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 
+from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
 from bench.calibration.observers import make_observer
 from bench.quantization.apply import Quantizers
@@ -17,7 +16,7 @@ from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.mqbench import lsq_quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
-from bench.schema.methods import LsqOptions
+from bench.schema.methods import LsqOptions, options_of
 
 
 class LSQ:
@@ -25,8 +24,8 @@ class LSQ:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options: LsqOptions = LsqOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: LsqOptions | dict[str, Any]) -> None:
+        self.options: LsqOptions = options_of(LsqOptions, options)
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """An LSQ quantizer for each weight and each distinct input tensor."""
@@ -44,6 +43,6 @@ class LSQ:
             quantizers[site.name] = LsqQuantizer(site.bits, site.signed, observer, *rule, True)
         return quantizers
 
-    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+    def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Step sizes from the declared observers."""
-        calibrate(model, forwards)
+        calibrate(model, batches)

@@ -1,74 +1,69 @@
-"""What a method may do. A row lists methods; each hook runs over them in that order."""
+"""What a method may do: one class with the hooks that it needs. Nothing else in `bench/` has to know it."""
 
-import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from bench.calibration.batches import Batches
 from bench.detectors.positives import Positives
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
-from bench.schema.methods import facts
 
 
 class Method(Protocol):
-    """One class a method, constructed with the row's `options`; a class defines the hooks that it needs.
+    """One class a method. It is made with the row's options: a built-in's options model, for a user's class a dict
+    of her own that she may change.
 
     `version` is part of a job's identity: raise it when the method computes another number.
+    The hooks run in the order in which they stand here.
     """
 
     version: int
 
-    def __init__(self, options: dict[str, Any]) -> None: ...
+    def __init__(self, options: Any) -> None: ...
 
     def adapt_model(self, model: nn.Module) -> None:
         """Change the FP model in place, its checkpoint loaded, before anything is quantized.
 
-        It also runs, on arbitrary weights, before a row that starts from this one loads this one's: what it adds to the
-        model, or takes from it, must not hang on the weights.
+        Also called on a model of arbitrary weights, before a row that starts from this one loads this one's
+        checkpoint: which modules and parameters it adds or removes must not depend on the values of weights.
         """
+
+    def allocate(self, model: nn.Module, placement: Placement, batches: Batches) -> Mapping[str, int]:
+        """Bits of sites by their names, in place of the row's; sites that are not named keep theirs.
+
+        Called before quantizers are made; `batches` have targets, so that losses and gradients can be had.
+        """
+        raise NotImplementedError
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """One quantizer for each site of the placement; at most one method of a row has this hook."""
         raise NotImplementedError
 
-    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
-        """Initialise the quantizers; each of `forwards` runs the model on one calibration batch."""
+    def calibrate(self, model: nn.Module, batches: Batches) -> None:
+        """Initialise the quantizers. `batches` can be walked more than once; `batch()` runs the model up to its raw
+        outputs, `batch("loss")` gives its training losses, `batch.samples` hold the targets."""
 
     def regulariser(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
-        """A scalar that is added to the training loss of `batch` (`inputs` [n, 3, h, w] and `data_samples`)."""
+        """A scalar that is added to the training loss of `batch` (`inputs` [n, 3, h, w] and `data_samples`).
+
+        It may run the model again, also for its losses: these are then the detector's own, without regularisers.
+        """
         raise NotImplementedError
 
     def reshape_losses(self, positives: Positives) -> tuple[Tensor, Tensor]:
         """The classification and the box loss of each positive sample, [P] both, in place of its `cls` and `reg`.
 
         Both are summed over the samples and divided by the head's own normalisers. Methods of a row reshape one after
-        the other, each what the one before it left. Only detectors of `bench.schema.catalog.RESHAPED` have the hook.
+        the other, each what the one before it left. Detectors with a dense head have the hook.
         """
         raise NotImplementedError
 
     def after_training(self, model: nn.Module) -> None:
-        """Change the trained model in place, before it predicts."""
+        """Change the trained model in place, before it predicts. Where a recipe scores a model during its training, a
+        copy is finished so and scored."""
 
-
-HOOKS = ("adapt_model", "make_quantizers", "calibrate", "regulariser", "reshape_losses", "after_training")
-
-
-def build(uses: Iterable[dict[str, Any]]) -> list[Method]:
-    """The methods of a row, from their names and options; BenchError where a class cannot be found."""
-    methods: list[Method] = []
-    for use in uses:
-        module, _, name = facts(use["name"]).target.partition(":")
-        methods.append(getattr(importlib.import_module(module), name)(use["options"]))
-    return methods
-
-
-def having(methods: Iterable[Method], hook: str) -> list[Any]:
-    """The bound hooks of those methods that define it."""
-    return [getattr(method, hook) for method in methods if _defines(type(method), hook)]
-
-
-def _defines(cls: type, hook: str) -> bool:
-    # A class that derives from the protocol inherits its empty hooks; these do not count.
-    return getattr(cls, hook, None) is not None and getattr(cls, hook) is not getattr(Method, hook)
+    def facts(self, model: nn.Module) -> Mapping[str, Any]:
+        """What the method chose (bits, exponents, losses ...), for the record: JSON values by name, all finite."""
+        raise NotImplementedError

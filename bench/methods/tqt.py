@@ -6,12 +6,11 @@ log2 t is trained by the task's gradient (eq. 7), x by the straight-through one 
 MQBench's class of that name, and with it HQOD's rows, never trains t: that is the other method, `tqt_fixed`.
 """
 
-import json
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 
+from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
 from bench.calibration.observers import make_observer
 from bench.quantization.apply import Quantizers
@@ -19,7 +18,7 @@ from bench.quantization.mqbench import tqt_quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
 from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
-from bench.schema.methods import TqtFixedOptions, TqtOptions
+from bench.schema.methods import TqtFixedOptions, TqtOptions, options_of
 
 
 class TQT:
@@ -27,8 +26,8 @@ class TQT:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = TqtOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: TqtOptions | dict[str, Any]) -> None:
+        self.options = options_of(TqtOptions, options)
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A TQT quantizer for each weight and each distinct input tensor."""
@@ -43,9 +42,9 @@ class TQT:
             quantizers[site.name] = TqtQuantizer(site.bits, site.signed, observer)
         return quantizers
 
-    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+    def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Thresholds from the declared observers."""
-        calibrate(model, forwards)
+        calibrate(model, batches)
 
 
 class TqtFixed:
@@ -53,8 +52,8 @@ class TqtFixed:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = TqtFixedOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: TqtFixedOptions | dict[str, Any]) -> None:
+        self.options = options_of(TqtFixedOptions, options)
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed power of two for each weight and each distinct input tensor."""
@@ -70,6 +69,6 @@ class TqtFixed:
             quantizers[site.name] = TqtFixedQuantizer(site.bits, site.signed, observer, "activation")
         return quantizers
 
-    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+    def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Step sizes from the declared observers."""
-        calibrate(model, forwards)
+        calibrate(model, batches)

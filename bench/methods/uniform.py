@@ -4,19 +4,18 @@ A weight or activation v becomes clip(round(v / s), n, p) * s (eq. 12 with zero 
 declared observer and stays as it is, while gradients pass the rounding straight through (section 3).
 """
 
-import json
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 
+from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
 from bench.calibration.observers import make_observer
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
 from bench.quantization.uniform import UniformQuantizer
-from bench.schema.methods import UniformOptions
+from bench.schema.methods import UniformOptions, options_of
 
 
 class Uniform:
@@ -24,8 +23,8 @@ class Uniform:
 
     version = 1
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = UniformOptions.model_validate_json(json.dumps(options))
+    def __init__(self, options: UniformOptions | dict[str, Any]) -> None:
+        self.options = options_of(UniformOptions, options)
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed step for each weight and each distinct input tensor."""
@@ -40,6 +39,6 @@ class Uniform:
             quantizers[site.name] = UniformQuantizer(site.bits, site.signed, observer)
         return quantizers
 
-    def calibrate(self, model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
+    def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Step sizes from the declared observers."""
-        calibrate(model, forwards)
+        calibrate(model, batches)

@@ -1,6 +1,6 @@
-"""Why an identity differs: the keys of two protocols that do, in words."""
+"""In which keys two JSON objects differ, such as the protocols of two identities."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.records.canonical import canonical
 
@@ -11,9 +11,22 @@ _MISSING = object()
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Such as `recipe.optimizer.lr 0.01 -> 0.02`, for every key that differs; derived seeds only if alone."""
-    found = [f"{path} {_word(path, old)} -> {_word(path, new)}" for path, old, new in _differ("", before, after)]
+    found = [f"{at.path} {at.old} -> {at.new}" for at in differences(before, after)]
     # The seeds follow from the data pin and the detector, so they are no reason of their own.
     return [text for text in found if not text.startswith("seeds.")] or found
+
+
+class Difference(NamedTuple):
+    """A place in which two JSON values differ, such as `recipe.optimizer.lr`, and both values as short texts."""
+
+    path: str
+    old: str
+    new: str
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[Difference]:
+    """All leaves in which two JSON values differ, in the order of `before`; `path` stands before each place."""
+    return [Difference(at, _word(at, old), _word(at, new)) for at, old, new in _differ(path, before, after)]
 
 
 def _differ(path: str, before: Any, after: Any) -> list[tuple[str, Any, Any]]:

@@ -5,34 +5,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import versions
-from bench.data.absent import absent_data
-from bench.data.fingerprint import fingerprint
+from bench.data.load import absent_data, fingerprint
 from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
-from bench.schema.base import Spec
-from bench.schema.catalog import CATALOG
+from bench.schema.catalog import detector_facts
 from bench.schema.load import Located
 from bench.schema.methods import facts
+from bench.schema.protocol import Protocol, Seeds, VersionedDetector, VersionedMethod
 from bench.schema.suite import MOST_SEEDS, Row, Tier, TierSpec
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row at one tier and repetition. `protocol` holds all that affects its numbers, and nothing else."""
+    """One row at one tier and repetition."""
 
     suite: str
     tier: Tier
     row: Row
     repetition: int
-    protocol: dict[str, Any]
+    protocol: Protocol
+    """All that affects its numbers."""
     identity: str
     start: "Job | None"
-    data: dict[str, Any]
-    """The data specification as declared, with its paths."""
     absent: tuple[str, ...]
     """Why the job cannot run: each file of its data and its published weights that is absent or unusable."""
     cost_s: float | None
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The protocol as records keep it, which the identity is a hash of."""
+        return self.protocol.raw
 
     @property
     def blocked(self) -> str | None:
@@ -107,9 +110,8 @@ class _Builder:
                 row=row,
                 repetition=repetition,
                 protocol=protocol,
-                identity=identity(protocol),
+                identity=identity(protocol.raw),
                 start=start,
-                data=self.spec.data.model_dump(mode="json"),
                 absent=(*self.absent, *self._absent_weights(row)),
                 cost_s=recipe.cost_s if recipe else None,
             )
@@ -129,47 +131,36 @@ class _Builder:
         absent = absent_checkpoint(init, self.located.root) if row.start is None else None
         return (absent,) if absent else ()
 
-    def _protocol(self, row: Row, repetition: int, start: Job | None) -> dict[str, Any]:
+    def _protocol(self, row: Row, repetition: int, start: Job | None) -> Protocol:
         suite, spec = self.located.suite, self.spec
-        recipe = _dump(spec.recipe(row), {"cost_s", "snapshot_every"})
-        quantized = not row.bits.is_fp
-        methods = [
-            {"name": use.name, "version": facts(use.name).version, "options": use.options} for use in spec.methods(row)
-        ]
-        rooms = {
-            "data": versions.DATA,
-            "detectors": versions.DETECTORS,
-            "engine": versions.ENGINE,
-            "evaluation": versions.EVALUATION,
-        }
-        if quantized:
-            rooms["quantization"] = versions.QUANTIZATION
-        entry = CATALOG[row.detector]
-        return {
-            "data": {**(_dump(spec.data, {"path"}) or {}), "pin": self.pin},
-            "metric": _dump(spec.metric),
-            **({"scored": row.scored} if row.scored != "test" else {}),
-            "detector": {
-                "name": row.detector,
-                "version": entry.version,
-                "scale": _dump(spec.scale(row)),
-            },
-            "methods": methods,
-            "bits": str(row.bits),
-            "policy": _dump(suite.policies.get(row.policy or "")) if quantized else None,
-            "calibration": _dump(spec.calibration) if quantized else None,
-            "recipe": recipe,
-            "start": start.identity if start else None,
-            **({"start_part": row.start_part} if row.start_part else {}),
-            "seeds": {
-                "repetition": repetition,
-                "data": derive_seed("data", self.pin, repetition),
-                "init": derive_seed("init", row.detector, repetition),
-            },
-            "versions": rooms,
-        }
-
-
-def _dump(spec: Spec | None, without: set[str] | None = None) -> dict[str, Any] | None:
-    """What is declared. Nothing stands for what is not, so that a new optional field changes no old identity."""
-    return None if spec is None else spec.model_dump(mode="json", exclude=without, exclude_none=True)
+        quantized, recipe = not row.bits.is_fp, spec.recipe(row)
+        methods = tuple(
+            VersionedMethod(name=use.name, version=facts(use.name).version, options=use.options)
+            for use in spec.methods(row)
+        )
+        parts = [f"data:{spec.data.kind}", f"metric:{spec.metric.variant}", "prediction"]
+        parts += [f"observer:{observer.kind}" for method in methods for observer in method.observers()]
+        parts += ["training"] if recipe else []
+        parts += ["placement", "calibration"] if quantized else []
+        return Protocol(
+            data=spec.data,
+            pin=self.pin,
+            metric=spec.metric,
+            scored=row.scored,
+            detector=VersionedDetector(
+                name=row.detector, version=detector_facts(row.detector).version, scale=spec.scale(row)
+            ),
+            methods=methods,
+            bits=row.bits,
+            policy=suite.policies.get(row.policy or "") if quantized else None,
+            calibration=spec.calibration if quantized else None,
+            recipe=recipe,
+            start=start.identity if start else None,
+            start_part=row.start_part,
+            seeds=Seeds(
+                repetition=repetition,
+                data=derive_seed("data", self.pin, repetition),
+                init=derive_seed("init", row.detector, repetition),
+            ),
+            versions=versions.of_job(parts, quantized),
+        )

@@ -52,7 +52,7 @@ def _settled(job: Job, store: Store) -> Standing | None:
 def _open(job: Job, old: dict[str, dict[str, Any]], stale: set[str]) -> Standing:
     if job.name not in old:
         return Standing(job, "missing")
-    reasons = changes(old[job.name], job.protocol)
+    reasons = changes(old[job.name], job.raw)
     if job.start is not None and job.start.name in stale:
         # The row that it starts from says itself what has changed.
         reasons = [f"start: row {job.start.row.id} has changed" if r.startswith("start ") else r for r in reasons]

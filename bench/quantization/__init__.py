@@ -1,1 +1,1 @@
-"""Quantizers, observers and their placement in a detector."""
+"""Quantizers, and their placement in a detector."""

@@ -33,6 +33,8 @@ OBSERVERS = {
 class MqbenchQuantizer(Quantizer):
     """A fake quantizer of MQBench, which holds its observer and its step size itself."""
 
+    packages = ("mqbench",)
+
     def __init__(self, fake: Any, bits: int, signed: bool) -> None:
         super().__init__(bits, signed, _Calibration(fake))
         self.fake = fake

@@ -1,6 +1,7 @@
 """The policy of a suite and a recorded pass -> every quantizer of the model, before any is made (HQOD)."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -173,6 +174,23 @@ def _calls(reads: list[Read]) -> tuple[Calls, ...]:
 
 def _shape(layer: nn.Module) -> tuple[int, ...]:
     return tuple(layer.weight.shape)  # type: ignore[arg-type]
+
+
+def with_bits(placement: Placement, bits: Mapping[str, int], method: str) -> Placement:
+    """The placement with other bits at the sites that are named.
+
+    Raises BenchError, naming the method, for a site that the placement lacks, or bits that are not 2 to 16.
+    """
+    known = {site.name for site in placement.sites}
+    for name, width in bits.items():
+        if name not in known:
+            raise BenchError(f"{method}: it gives bits to {name!r}, which is no quantizer of the placement")
+        if isinstance(width, bool) or not isinstance(width, int) or not 2 <= width <= 16:
+            raise BenchError(f"{method}: {width!r} bits for {name!r}; an integer of 2 to 16 is wanted")
+    return placement._replace(
+        weights=tuple(site._replace(bits=bits.get(site.name, site.bits)) for site in placement.weights),
+        activations=tuple(site._replace(bits=bits.get(site.name, site.bits)) for site in placement.activations),
+    )
 
 
 def check_pins(placement: Placement, policy: Policy, pins: Pins | None) -> None:

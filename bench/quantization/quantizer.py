@@ -40,6 +40,8 @@ class Quantizer(nn.Module):
 
     scheme = "uniform, symmetric"
     """In words, for tables. A quantizer with an offset writes `asymmetric`: its codes need no sign."""
+    packages: tuple[str, ...] = ()
+    """Python packages whose code computes it, beside this project's: part of a record's environment."""
 
     def __init__(self, bits: int, signed: bool, observer: Observing | None = None, shape: tuple[int, ...] = ()) -> None:
         super().__init__()

@@ -1,11 +1,17 @@
-"""Writing that a crash cannot leave half done."""
+"""Writing that a crash cannot leave half done, and reading what was written so."""
 
 import json
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench.errors import BenchError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -29,3 +35,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, in a form that reads and compares well."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_model(path: Path, model: type[Model], what: str, mend: str) -> Model | None:
+    """The model that a JSON file holds; None where there is no such file.
+
+    Raises BenchError where the file is not `what` (such as `a record`), with `mend`, which says what to do then;
+    OSError where it cannot be read.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BenchError(f"{path}: not {what} ({where}: {first['msg']}); {mend}") from None

@@ -1,10 +1,12 @@
 """What one job measured, with its provenance."""
 
-from typing import Any, Literal
+import re
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from bench.schema.base import Spec
+from bench.schema.data import Split
 from bench.schema.placement import Pins
 
 
@@ -26,6 +28,33 @@ class Phase(Spec):
     """Largest resident memory of the process up to the end of the phase."""
 
 
+class Asked(NamedTuple):
+    """The job that a record was first made for; others may share it."""
+
+    suite: str
+    row: str
+    tier: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As messages call it: `hqod/table1 lsq-4 mini seed 0`."""
+        return f"{self.suite} {self.row} {self.tier} seed {self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Asked | None":
+        """From a name; None where it is none."""
+        found = _NAME.fullmatch(name)
+        return None if found is None else cls(found["suite"], found["row"], found["tier"], int(found["seed"]))
+
+
+_NAME = re.compile(r"(?P<suite>.+) (?P<row>\S+) (?P<tier>\S+) seed (?P<seed>\d+)")
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class Provenance(Spec):
     """Where a record comes from. No part of the identity, and of no comparison."""
 
@@ -38,7 +67,20 @@ class Provenance(Spec):
     arguments: tuple[str, ...]
     """The command line as given."""
     asked_by: str
-    """Suite, row, tier and repetition that the job was first run for; others may share it."""
+    """`Asked.name` of the job that it was first made for."""
+    # Left out where they are unknown, so that an old record that is read and written stays the same.
+    suite: str | None = Field(default=None, exclude_if=_absent)
+    """Of the same job; None in old records, as row, tier and seed. Ask `asked`, which knows them for both."""
+    row: str | None = Field(default=None, exclude_if=_absent)
+    tier: str | None = Field(default=None, exclude_if=_absent)
+    seed: int | None = Field(default=None, exclude_if=_absent)
+
+    @property
+    def asked(self) -> Asked | None:
+        """The job that it was first made for; of an old record by its name, None where that says no job."""
+        if self.suite is None or self.row is None or self.tier is None or self.seed is None:
+            return Asked.parse(self.asked_by)
+        return Asked(self.suite, self.row, self.tier, self.seed)
 
 
 class Cost(Spec):
@@ -95,6 +137,10 @@ class Record(Spec):
     placement_sites: tuple[str, ...] = ()
     """Every quantizer: name, bits, sign."""
     calibration_images: tuple[int | str, ...] = ()
+    dead_sites: tuple[str, ...] = ()
+    """A warning: quantizers whose tensor was zero throughout calibration."""
+    facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By method what it chose: bits, exponents, losses (its hook `facts`)."""
     data: DataFacts
     training: Training | None
     evaluations: tuple[Evaluated, ...] = ()
@@ -106,6 +152,33 @@ class Record(Spec):
     environment_key: str
     provenance: Provenance
     cost: Cost = Field(repr=False)
+
+    @property
+    def pin(self) -> str:
+        """The data pin of its protocol; `data.pin` is that of the data that were read."""
+        pin: str = self.protocol["data"]["pin"]
+        return pin
+
+    @property
+    def variant(self) -> str | None:
+        """Variant of the metric that it was scored by; None where its protocol names none."""
+        metric = self.protocol.get("metric")
+        return str(metric.get("variant")) if isinstance(metric, dict) else None
+
+    @property
+    def split(self) -> Split:
+        """The split that it is scored on."""
+        split: Split = self.protocol.get("scored", "test")
+        return split
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether a published checkpoint was scored as it is: nothing in it varies from seed to seed."""
+        return not any(self.protocol.get(part) for part in ("recipe", "start", "methods"))
+
+    def part(self, name: str) -> Any:
+        """A part of its protocol as it was recorded; None where it has none."""
+        return self.protocol.get(name)
 
     def best(self, metric: str) -> Evaluated | None:
         """The evaluation with the largest value of a metric, the last step's included; None where there are no others.

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from bench.errors import BenchError
-from bench.records.files import write_json
+from bench.records.files import read_model, write_json
 from bench.records.record import Record
 
 LOCAL = Path("results/local")
@@ -39,19 +37,8 @@ class JobFolder:
 
     def record(self) -> Record | None:
         """The job's record; None where there is none. BenchError where the file is not a record of this job."""
-        try:
-            data = self.record_file.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            record = Record.model_validate_json(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise BenchError(
-                f"{self.record_file}: not a record ({where}: {first['msg']}); remove it to run the job again"
-            ) from None
-        if not record.identity.startswith(self.path.name):
+        record = read_model(self.record_file, Record, "a record", "remove it to run the job again")
+        if record is not None and not record.identity.startswith(self.path.name):
             raise BenchError(f"{self.record_file}: the record of another job; remove it to run this one again")
         return record
 

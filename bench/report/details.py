@@ -7,7 +7,7 @@ from typing import Any
 from bench.external.gather import ExternalResult
 from bench.records.record import Record
 from bench.report.notes import caution
-from bench.report.wording import data_name, lack, runs_state
+from bench.report.wording import data_name, runs_state, why_no_result
 from bench.schema.published import PublishedTable
 from bench.verdict.claims import ClaimVerdict
 from bench.verdict.faults import sound_external, sound_runs, taint, undefined
@@ -76,7 +76,7 @@ def _run(result: JobResult) -> dict[str, Any]:
     found: dict[str, Any] = {
         "seed": result.job.repetition,
         "identity": result.job.identity,
-        "state": "ok" if (why := lack(result)) is None else why,
+        "state": "ok" if (why := why_no_result(result)) is None else why,
     }
     return found if record is None else found | _kept(record)
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from bench.evaluation.metric import metric_of
 from bench.records.record import Record
-from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped, metric_name
+from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped
 from bench.schema.published import PublishedTable
 from bench.verdict.faults import fault, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results
@@ -36,7 +37,7 @@ def caution(results: Results, table: PublishedTable | None) -> str | None:
 def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> Iterator[str]:
     """All notes, the paper's first, those on the machine last."""
     spec = results.located.suite.tiers[results.tier]
-    yield f"Measured: {metric_name(spec.metric)}; of several runs the mean."
+    yield f"Measured: {metric_of(spec.metric).words()}; of several runs the mean."
     if table is not None:
         yield from _published(results, table)
     elif (named := results.located.suite.published) is not None:

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from bench.evaluation.metric import metric_of
 from bench.records.record import Record
 from bench.report.claims import lines as claim_lines
 from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
 from bench.report.notes import caution, notes
 from bench.report.wording import EXTERNAL, data_name, percent, printed, runs_state
-from bench.schema.published import PublishedTable, Quantity
+from bench.schema.published import PublishedTable
 from bench.schema.suite import Row
 from bench.statistics.intervals import seed_interval
 from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge
 from bench.verdict.claims import judge as judge_claims
-from bench.verdict.faults import HEADLINE, sound_external, sound_runs
+from bench.verdict.faults import sound_external, sound_runs
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
@@ -30,7 +31,6 @@ BEST_NOTE = (
     "Best: the mean of each run's best evaluation, during training or after it; it is chosen on the very images that "
     "score it, as HQOD reports its epochs. Every other number is of the last step, and so are claims and baselines."
 )
-COCO: tuple[Quantity, ...] = ("AP", "AP50", "AP75")
 
 
 class Column(NamedTuple):
@@ -65,9 +65,7 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
     spec = suite.tiers[results.tier]
     verdicts = judge(results, None if committed else baseline, table)
     claims = judge_claims(results)
-    metric = HEADLINE[spec.metric.variant]
-    measured: tuple[str, ...] = COCO if metric == "AP" else (metric,)
-    columns = _Columns(results, table, measured, committed)
+    columns = _Columns(results, table, metric_of(spec.metric).columns, committed)
     rows: list[tuple[str, ...]] = []
     for row in results.rows:
         rows += columns.lines(row, [v for v in verdicts if v.row == row.row.id])

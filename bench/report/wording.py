@@ -1,11 +1,11 @@
 """How data sets, numbers and states are worded in a table."""
 
 from collections.abc import Iterable
-from pathlib import PurePath
+from pathlib import Path
 
-from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, VocData
+from bench.data.load import kind_of
+from bench.schema.data import DataSpec
 from bench.schema.published import PublishedRow, Quantity
-from bench.schema.suite import Metric
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, RowResult
 
@@ -16,30 +16,7 @@ EXTERNAL = "(external)"
 
 def data_name(data: DataSpec) -> str:
     """What the numbers were measured on; generated drawings are always called so."""
-    match data:
-        case ShapesVoc():
-            return f"Shapes-VOC (generated drawings, {data.side} px)"
-        case ShapesCoco():
-            return f"Shapes-COCO (generated drawings, {data.side} px)"
-        case VocData():
-            return f"{_folder(data.path)} (VOC form): {', '.join(data.test)}"
-        case CocoData():
-            return f"{_folder(data.path)} (COCO form): {data.test.annotations}"
-
-
-def _folder(path: str) -> str:
-    """The folder's own name, as where it lies differs from reader to reader; all of a path that ends in a variable."""
-    name = PurePath(path).name
-    return path if not name or "}" in name else name
-
-
-def metric_name(metric: Metric) -> str:
-    """The metric with all that it depends on."""
-    if metric.variant == "coco":
-        scaled = f", area ranges scaled by ({metric.area_side}/640)²" if metric.area_side != 640 else ""
-        return f"COCO AP at IoU .50:.95, AP50, AP75{scaled}, in percent"
-    rule = "at 11 recall levels" if metric.variant == "voc07" else "by area"
-    return f"VOC mAP {rule}, IoU {metric.iou:g}, {metric.pixels} pixels, in percent"
+    return kind_of(data, Path()).title
 
 
 def percent(fraction: float) -> str:
@@ -57,10 +34,10 @@ def printed(published: PublishedRow | None, name: Quantity) -> str:
 
 
 def runs_state(row: RowResult) -> str:
-    """`ok`, or what each run lacks that is no result."""
+    """`ok`, or why each run that is no result is none."""
     if row.row.reported_only is not None:
         return f"not run: {row.row.reported_only}"
-    lacking = {result.job.repetition: why for result in row.jobs if (why := lack(result)) is not None}
+    lacking = {result.job.repetition: why for result in row.jobs if (why := why_no_result(result)) is not None}
     if not lacking:
         return "ok"
     if len(row.jobs) == 1:
@@ -71,7 +48,7 @@ def runs_state(row: RowResult) -> str:
     return f"{len(row.jobs) - len(lacking)} of {len(row.jobs)} ok; {seeds}"
 
 
-def lack(result: JobResult) -> str | None:
+def why_no_result(result: JobResult) -> str | None:
     """Why a run is no result; None for a sound one."""
     if result.record is None:
         return f"{result.state}: {result.reason}" if result.reason else result.state

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, Queue
 from threading import Thread
 from typing import Literal, Protocol
 
+from bench.clock import now
 from bench.engine.order import Order, Start
 from bench.errors import BenchError
 from bench.plan.jobs import Job
 from bench.records.files import write_text
-from bench.records.record import Record
+from bench.records.record import Asked, Record
 from bench.records.store import Store
 from bench.run.worker import EXECUTED, FOUND
 
@@ -72,6 +72,27 @@ def record_of(job: Job, store: Store) -> Record | None:
     return store.folder(job.identity).record()
 
 
+def order_of(job: Job, store: Store, arguments: tuple[str, ...]) -> Order:
+    """What a worker needs to run the job; BenchError where the row that it starts from left no checkpoint."""
+    start = None
+    if job.start is not None:
+        origin = store.folder(job.start.identity)
+        record = origin.record()
+        if record is None or record.checkpoint_sha256 is None:
+            raise BenchError(f"row {job.start.row.id} that it starts from has no checkpoint")
+        lineage = tuple(earlier.protocol for earlier in job.lineage)
+        start = Start(checkpoint=origin.checkpoint, sha256=record.checkpoint_sha256, lineage=lineage)
+    return Order(
+        identity=job.identity,
+        protocol=job.protocol,
+        root=store.root,
+        start=start,
+        pins=job.row.pins.get(job.tier),
+        arguments=arguments,
+        asked=Asked(job.suite, job.row.id, job.tier, job.repetition),
+    )
+
+
 class _Scheduler:
     def __init__(self, store: Store, parallel: int, arguments: tuple[str, ...], display: Display) -> None:
         self.store, self.parallel, self.arguments, self.display = store, parallel, arguments, display
@@ -124,7 +145,7 @@ class _Scheduler:
     def _launch(self, job: Job) -> None:
         folder = self.store.folder(job.identity)
         folder.path.mkdir(parents=True, exist_ok=True)
-        write_text(folder.job, self._order(job).model_dump_json(indent=1))
+        write_text(folder.job, order_of(job, self.store, self.arguments).model_dump_json(indent=1))
         with folder.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bench.run.worker", str(folder.path), str(os.getpid())],
@@ -137,31 +158,6 @@ class _Scheduler:
         self.running[job.identity] = (job, process)
         Thread(target=self._read, args=(job.identity, process), daemon=True).start()
         self.display.started(job)
-
-    def _order(self, job: Job) -> Order:
-        start = None
-        if job.start is not None:
-            origin = self.store.folder(job.start.identity)
-            record = origin.record()
-            if record is None or record.checkpoint_sha256 is None:
-                raise BenchError(f"row {job.start.row.id} that it starts from has no checkpoint")
-            behind = [earlier.protocol for earlier in job.lineage]
-            start = Start(
-                checkpoint=origin.checkpoint,
-                sha256=record.checkpoint_sha256,
-                methods=tuple(use for protocol in behind for use in protocol["methods"]),
-                attention=any("attention" in (protocol["policy"] or {"layers": ()})["layers"] for protocol in behind),
-            )
-        return Order(
-            identity=job.identity,
-            protocol=job.protocol,
-            data=job.data,
-            root=self.store.root,
-            start=start,
-            pins=job.row.pins.get(job.tier),
-            arguments=self.arguments,
-            asked_by=job.name,
-        )
 
     def _read(self, identity: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -198,7 +194,7 @@ class _Scheduler:
         if failure is None:
             # Where even the note cannot be written, the disk is full: the reason is told all the same.
             with suppress(OSError):
-                folder.fail(reason, datetime.now(UTC).isoformat(timespec="seconds"))
+                folder.fail(reason, now())
         return Outcome(job, "failed", reason)
 
     def _end(self, outcome: Outcome) -> None:

@@ -12,12 +12,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.clock import Every, now
 from bench.engine.order import Order
 from bench.errors import BenchError
+from bench.processes import world
 from bench.records.store import JobFolder
 
 REPORT_EVERY_S = 1.0
@@ -30,7 +31,7 @@ def main() -> int:
     _die_with(int(sys.argv[2]))
     folder = JobFolder(Path(sys.argv[1]))
     # Under torchrun the leader holds the lock for all; the others wait for it when they join.
-    leads = os.environ.get("RANK", "0") == "0"
+    leads = world().leads
     with _alone(folder) if leads else nullcontext():
         if folder.record() is not None:
             return FOUND
@@ -48,7 +49,7 @@ def main() -> int:
         except Exception as error:
             traceback.print_exc()
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        folder.fail(reason, _now())
+        folder.fail(reason, now())
         return FAILED
 
 
@@ -76,23 +77,17 @@ def _die_with(runner: int) -> None:
 
 class _Reporter:
     def __init__(self) -> None:
-        self.phase, self.last = "", 0.0
+        self.every = Every(REPORT_EVERY_S)
 
     def __call__(self, phase: str, done: int, total: int, loss: float | None) -> None:
-        now = time.monotonic()
-        if phase == self.phase and done < total and now - self.last < REPORT_EVERY_S:
+        if not self.every.due(phase) and done < total:
             return
-        self.phase, self.last = phase, now
         line: dict[str, Any] = {"phase": phase, "done": done, "total": total, "loss": loss}
         try:
             sys.__stdout__.write(f"{json.dumps(line)}\n")  # type: ignore[union-attr]
             sys.__stdout__.flush()  # type: ignore[union-attr]
         except BrokenPipeError:  # the runner is gone: no failure of the job
             os._exit(FAILED)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,56 @@
-"""The detectors that a row may name. Imports no torch: planning reads it."""
+"""The detectors that a row may name: built-in ones, and classes of the user's. Planning reads it, so no torch here."""
 
-from typing import Literal, NamedTuple
+import difflib
+from typing import NamedTuple
 
-Family = Literal[
-    "retinanet", "atss", "ssdlite", "yolox", "faster_rcnn", "detr", "deformable_detr", "dab_detr"
-]  # fmt: skip
+from bench.errors import UsageError
+from bench.schema.classes import read_class
+
+PROTOCOL = "bench.detectors.protocol:DetectorFamily"
+"""A class that derives from it inherits an empty `configure`, which does not count."""
+
+
+class Family(NamedTuple):
+    """Detectors that are scaled by the same code."""
+
+    target: str
+    """Its class, `package.module:Class`."""
+    scalable: frozenset[str] | None = None
+    """Fields of DetectorScale that change it, beside input, test and init; None: its class says so when it builds."""
+    predicts_set: bool = False
+    """No NMS and no score threshold: the best queries are the detections."""
+    reshaped: bool | None = None
+    """Whether methods can change its losses sample by sample; None: it shows when the detector is built."""
+    stages: int = 4
+    """Of its backbone."""
+
+
+_FAMILIES = "bench.detectors.families"
+_RESNET = frozenset({"depth", "width"})
+_DENSE = _RESNET | {"neck_width", "head_convs", "anchor_scale", "head_init_std"}
+_TRANSFORMER = _RESNET | {"stages", "transformer"}
+FAMILIES = {
+    "retinanet": Family(f"{_FAMILIES}.dense:RetinaNet", _DENSE, reshaped=True),
+    "atss": Family(f"{_FAMILIES}.dense:ATSS", _DENSE, reshaped=True),
+    "ssdlite": Family(f"{_FAMILIES}.ssdlite:SSDLite", frozenset({"widen", "stages", "ssd"}), reshaped=True, stages=8),
+    "yolox": Family(
+        f"{_FAMILIES}.yolox:YOLOX", frozenset({"widen", "deepen", "neck_width", "head_convs"}), reshaped=True
+    ),
+    "faster_rcnn": Family(
+        f"{_FAMILIES}.faster_rcnn:FasterRCNN", _RESNET | {"neck_width", "anchor_scale", "rcnn"}, reshaped=False
+    ),
+    "detr": Family(f"{_FAMILIES}.detrs:DETR", _TRANSFORMER, predicts_set=True, reshaped=False),
+    "deformable_detr": Family(f"{_FAMILIES}.detrs:DeformableDETR", _TRANSFORMER, predicts_set=True, reshaped=False),
+    "dab_detr": Family(f"{_FAMILIES}.detrs:DABDETR", _TRANSFORMER, predicts_set=True, reshaped=False),
+}
 
 
 class Entry(NamedTuple):
-    """A detector of mmdet: its configuration file, and which scaling code understands it."""
+    """A built-in detector of mmdet."""
 
     config: str
-    """Below mmdet's `configs/`."""
-    family: Family
+    """Its configuration file below mmdet's `configs/`."""
+    family: str
     version: int = 1
     """Raise it when a built detector computes something else."""
 
@@ -33,23 +71,43 @@ CATALOG = {
     "dab-detr-r50": Entry("dab_detr/dab-detr_r50_8xb2-50e_coco.py", "dab_detr"),
 }
 
-DETRS: frozenset[Family] = frozenset({"detr", "deformable_detr", "dab_detr"})
-"""Families that predict a set: no NMS and no score threshold, their best queries are the detections."""
 
-RESHAPED: frozenset[Family] = frozenset({"retinanet", "atss", "ssdlite", "yolox"})
-"""Families whose losses a method may change sample by sample."""
+class DetectorFacts(NamedTuple):
+    """What planning needs to know of a detector."""
 
-_RESNET = {"depth", "width"}
-_DENSE = _RESNET | {"neck_width", "head_convs", "anchor_scale", "head_init_std"}
-_TRANSFORMER = _RESNET | {"stages", "transformer"}
-SCALABLE: dict[Family, frozenset[str]] = {
-    "retinanet": frozenset(_DENSE),
-    "atss": frozenset(_DENSE),
-    "ssdlite": frozenset({"widen", "stages", "ssd"}),
-    "yolox": frozenset({"widen", "deepen", "neck_width", "head_convs"}),
-    "faster_rcnn": frozenset(_RESNET | {"neck_width", "anchor_scale", "rcnn"}),
-    "detr": frozenset(_TRANSFORMER),
-    "deformable_detr": frozenset(_TRANSFORMER),
-    "dab_detr": frozenset(_TRANSFORMER),
-}
-"""The fields of DetectorScale that change a detector of the family, beside input, test and init."""
+    family: Family
+    version: int
+    config: str | None
+    """None: the user's class names it."""
+
+
+def detector_facts(name: str) -> DetectorFacts:
+    """Facts of a built-in detector, or of the class `package.module:Class`, read from its source without importing it.
+
+    Raises UsageError for an unknown name, a class that cannot be found, or one without `version` or `configure`.
+    """
+    if name in CATALOG:
+        entry = CATALOG[name]
+        return DetectorFacts(FAMILIES[entry.family], entry.version, entry.config)
+    if ":" not in name:
+        near = difflib.get_close_matches(name, CATALOG, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(CATALOG))}; or package.module:Class"
+        raise UsageError(f"unknown detector {name!r}; {hint}")
+    try:
+        found = read_class(name, ignore=PROTOCOL)
+    except LookupError as error:
+        raise UsageError(f"detector {name!r}: {error.args[0]}") from None
+    if found.version is None or found.version < 1:
+        raise UsageError(f"detector {name!r}: its class needs a line such as `version = 1` of its own")
+    if "configure" not in found.members:
+        raise UsageError(f"detector {name!r}: its class needs a method `configure(self, model, scale, classes)`")
+    return DetectorFacts(Family(name), found.version, None)
+
+
+def is_detector(name: str) -> bool:
+    """Whether `detector_facts` knows it."""
+    try:
+        detector_facts(name)
+    except UsageError:
+        return False
+    return True

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.schema.checks import unknown
-from bench.schema.faults import Fault
+from bench.schema.faults import Fault, unknown
 from bench.schema.suite import Suite
 
 

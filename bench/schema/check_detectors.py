@@ -3,42 +3,44 @@
 import re
 from collections.abc import Iterator
 
-from bench.schema.catalog import CATALOG, DETRS, SCALABLE, Family
+from bench.errors import UsageError
+from bench.schema.catalog import CATALOG, detector_facts
 from bench.schema.detector import DetectorScale, Init
 from bench.schema.faults import Fault, below
 
 _ALWAYS = {"input", "test", "init"}
 _CHECKPOINT = re.compile(r"[^/\\\0]+-[0-9a-f]{8}\.pth")
 _ONNX = re.compile(r"[^/\\\0]+\.onnx")
-STAGES = {"ssdlite": 8}
-"""Stages of the backbone by family; a ResNet has 4."""
 
 
 def misfits(name: str, scale: DetectorScale) -> Iterator[Fault]:
     """Faults of the scale of detector `name`; their places start at the scale."""
-    entry = CATALOG.get(name)
     yield from below(("init",), _init(scale.init))
-    if entry is None:
+    try:
+        family = detector_facts(name).family
+    except UsageError:
         return  # an unknown detector is the row's fault
-    family = entry.family
+    if family.scalable is None:
+        return  # the user's class checks its own
+    kind = CATALOG[name].family
     declared = {key for key in scale.model_fields_set if getattr(scale, key) is not None}
-    for key in sorted(declared - _ALWAYS - SCALABLE[family]):
-        text = f"{name} has no `{key}`; it can be scaled by {', '.join(sorted(SCALABLE[family]))}"
+    for key in sorted(declared - _ALWAYS - family.scalable):
+        text = f"{name} has no `{key}`; it can be scaled by {', '.join(sorted(family.scalable))}"
         yield Fault((key,), text)
-    if family in DETRS:
+    if family.predicts_set:
         if scale.test.nms_iou is not None:
             yield Fault(("test", "nms_iou"), f"{name} has no NMS")
         if scale.test.score_threshold > 0:
             yield Fault(("test", "score_threshold"), f"{name} has no score threshold: it must be 0")
     elif scale.test.nms_iou is None:
         yield Fault(("test",), f"{name} needs `nms_iou`")
-    if scale.init.folded and family != "yolox":
+    if scale.init.folded and kind != "yolox":
         yield Fault(("init", "kind"), f"only a YOLOX can be read from ONNX, not {name}")
-    yield from _stages(scale, STAGES.get(family, 4))
-    if family == "ssdlite":
+    yield from _stages(scale, family.stages)
+    if kind == "ssdlite":
         yield from _pyramid(scale)
-    if family in DETRS:
-        yield from _transformer(name, family, scale)
+    if family.predicts_set:
+        yield from _transformer(name, kind, scale)
 
 
 def untrainable(scale: DetectorScale) -> str | None:
@@ -64,7 +66,7 @@ def _pyramid(scale: DetectorScale) -> Iterator[Fault]:
         yield Fault(("stages",), "other than two stages need `ssd` with its anchor sizes")
 
 
-def _transformer(name: str, family: Family, scale: DetectorScale) -> Iterator[Fault]:
+def _transformer(name: str, family: str, scale: DetectorScale) -> Iterator[Fault]:
     sizes = scale.transformer
     if family != "deformable_detr" and scale.stages is not None and len(scale.stages) != 1:
         yield Fault(("stages",), f"{name} reads one stage")

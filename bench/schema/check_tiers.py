@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bench.schema.catalog import CATALOG
 from bench.schema.check_detectors import misfits, untrainable
 from bench.schema.data import ShapesBase
 from bench.schema.faults import Fault, below
@@ -13,21 +14,17 @@ from bench.schema.suite import Metric, Row, Suite, TierSpec
 def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     """Faults of one tier; their places start at the tier."""
     runs = [row for row in suite.rows if row.reported_only is None]
+    yield from _lacking(tier, runs)
     for row in runs:
-        scale = tier.scale(row) if row.detector in tier.detectors else None
         trained = tier.recipe(row) is not None
-        if scale is None:
-            text = f"row {row.id!r} wants detector {row.detector!r}, which the tier lacks"
-            yield Fault(("detectors",), text)
-        elif not trained and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
+        if row.detector not in tier.detectors:
+            continue
+        scale = tier.scale(row)
+        if not trained and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
             text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
             yield Fault((*_init_of(row, tier), "kind"), text)
         elif trained and (reason := untrainable(scale)) is not None:
             yield Fault((*_init_of(row, tier), "kind"), f"row {row.id!r} has a recipe, but {reason}")
-        if row.recipe is not None and row.recipe not in tier.recipes:
-            yield Fault(("recipes",), f"row {row.id!r} wants recipe {row.recipe!r}, which the tier lacks")
-        if not row.bits.is_fp and tier.calibration is None:
-            yield Fault((), f"row {row.id!r} has quantizers, so the tier needs `calibration`")
     for name, scale in tier.detectors.items():
         yield from below(("detectors", name), misfits(name, scale))
     yield from _inits(tier, suite)
@@ -40,6 +37,19 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         yield Fault(("data",), f"row {tuned[0]!r} is scored on the tune split, and the data have none")
     yield from _data(tier)
     yield from below(("metric",), _metric(tier.metric))
+
+
+def _lacking(tier: TierSpec, runs: list[Row]) -> Iterator[Fault]:
+    """What rows want and the tier does not have, each thing once: many rows may want it."""
+    for name, row in {row.detector: row for row in reversed(runs)}.items():
+        if name not in tier.detectors and name in CATALOG:  # an unknown detector is the row's fault
+            yield Fault(("detectors",), f"row {row.id!r} wants detector {name!r}, which the tier lacks")
+    for recipe, row in {row.recipe: row for row in reversed(runs)}.items():
+        if recipe is not None and recipe not in tier.recipes:
+            yield Fault(("recipes",), f"row {row.id!r} wants recipe {recipe!r}, which the tier lacks")
+    quantized = [row for row in runs if not row.bits.is_fp]
+    if quantized and tier.calibration is None:
+        yield Fault((), f"row {quantized[0].id!r} has quantizers, so the tier needs `calibration`")
 
 
 def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
@@ -72,9 +82,7 @@ def _observers(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     rows = {row.id: row for row in suite.rows}
     for name, observers in tier.observers.items():
         given = observers.model_dump(exclude_none=True).keys()
-        if name not in rows:
-            yield Fault(("observers", name), f"no row has the id {name!r}")
-        elif not given:
+        if not given:
             yield Fault(("observers", name), "names neither `weights` nor `activations`")
         elif not any(given <= use.options.keys() for use in rows[name].methods):
             yield Fault(("observers", name), f"no method of row {name!r} has {' and '.join(sorted(given))}")

@@ -1,17 +1,14 @@
 """What only the whole suite can tell: names that must exist, fit, or be used. Every check is linear."""
 
-import difflib
 from collections.abc import Collection, Iterator
 
 from bench.errors import UsageError
-from bench.schema.catalog import CATALOG, RESHAPED
+from bench.schema.catalog import FAMILIES, detector_facts, is_detector
 from bench.schema.check_tiers import tier_faults, unused_of_tier
-from bench.schema.faults import Fault, below
+from bench.schema.faults import Fault, below, unknown
 from bench.schema.methods import facts
 from bench.schema.suite import Row, Suite
 
-LISTED = 12
-"""Names that a message lists."""
 MAX_CHAIN = 10
 """Rows that start from one another, one after the other."""
 
@@ -59,12 +56,14 @@ def _row(row: Row, names: _Names) -> Iterator[Fault]:
         if row.published is None:
             yield Fault((), f"row {row.id!r} is reported only, so it needs `published`")
         return
-    if row.detector not in CATALOG:
-        yield Fault(("detector",), unknown("detector", row.detector, CATALOG))
+    try:
+        detector_facts(row.detector)
+    except UsageError as error:
+        yield Fault(("detector",), str(error))
     if row.start is not None:
         yield from _start(row, names)
     elif row.start_part is not None:
-        yield Fault(("start_part",), "a part of what? the row has no `start`")
+        yield Fault(("start_part",), "`start_part` needs `start`")
     yield from _quantizers(row, names)
     for tier, pins in row.pins.items():
         if tier not in names.tiers:
@@ -80,7 +79,7 @@ def _start(row: Row, names: _Names) -> Iterator[Fault]:
         yield Fault(("start",), unknown("row", row.start or "", names.rows))
     elif origin.reported_only is not None:
         yield Fault(("start",), f"row {origin.id!r} is reported only: it has no checkpoint to start from")
-    elif origin.detector != row.detector and row.start_part is None:
+    elif origin.detector != row.detector and row.start_part is None and is_detector(row.detector):
         yield Fault(("start",), f"row {origin.id!r} has another detector, {origin.detector!r}; see `start_part`")
 
 
@@ -113,8 +112,8 @@ def _quantizers(row: Row, names: _Names) -> Iterator[Fault]:
 def _reshaped(row: Row, method: str) -> Iterator[Fault]:
     if row.recipe is None:
         yield Fault((), f"{method} changes training losses, but the row is not trained")
-    if row.detector in CATALOG and CATALOG[row.detector].family not in RESHAPED:
-        known = ", ".join(sorted(RESHAPED))
+    if is_detector(row.detector) and detector_facts(row.detector).family.reshaped is False:
+        known = ", ".join(sorted(name for name, family in FAMILIES.items() if family.reshaped))
         yield Fault((), f"{method} changes the losses of single samples, which only the families {known} have here")
 
 
@@ -133,7 +132,7 @@ def _unquantized(row: Row) -> Iterator[Fault]:
         yield Fault(("bits",), f"bits are {row.bits}, but no method of the row makes quantizers")
     if row.policy is not None:
         yield Fault(("policy",), "a policy without a method that makes quantizers")
-    if row.pins:
+    elif row.pins:
         yield Fault(("pins",), "pins of a row without quantizers")
 
 
@@ -149,11 +148,3 @@ def _chains(suite: Suite, rows: dict[str, Row]) -> Iterator[Fault]:
         if len(chain) > MAX_CHAIN:
             yield Fault(("rows", i, "start"), f"more than {MAX_CHAIN} rows start from one another")
             return
-
-
-def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """`unknown detector 'x'; did you mean 'y'?`, or the names that there are."""
-    near = difflib.get_close_matches(name, known, n=1)
-    listed = ", ".join(sorted(known)[:LISTED]) or "none"
-    listed += ", …" if len(known) > LISTED else ""
-    return f"unknown {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {listed}")

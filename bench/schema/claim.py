@@ -1,34 +1,35 @@
-"""What a paper asserts of its own table, as data: a claim is a difference, never one number."""
+"""What a paper asserts about its own table: always a difference of rows, never one number."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import Spec
+from bench.schema.base import Slug, Spec, Text
 
-Text = Annotated[str, Field(min_length=1)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
 Points = Annotated[float, Field(gt=0, le=100)]
 ROWS = {"difference": 2, "interaction": 4, "average": 4}
 
 
 class Claim(Spec):
-    """`difference`: the first row beats the second; `interaction`: by more than the third beats the fourth;
-    `average`: on average over this pair and the pair of the third and fourth."""
+    """An assertion of the paper about differences between rows."""
 
     id: Slug
     text: Text
-    """In the paper's sense, in one sentence."""
+    """What the paper asserts, in one sentence."""
     source: Text
     """Where the paper asserts it."""
     kind: Literal["difference", "interaction", "average"]
+    """`difference`: the first row beats the second. `interaction`: it does so by more than the third beats the fourth.
+    `average`: the first beats the second and the third the fourth, on average over the two pairs."""
     metric: Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "mAP", "gap_share"]
-    """`gap_share`: of the positives, those whose score and IoU differ by at most 0.1 (`bench.evaluation.harmony`)."""
+    """`gap_share`: the share of positives whose score and IoU differ by at most 0.1 (`bench.evaluation.harmony`)."""
     rows: tuple[Slug, ...]
+    """Ids of two rows, or of four; `kind` says how they are compared."""
     published: Points | None = None
-    """The gain that the paper prints, in points; left out where it prints none."""
+    """The gain that the paper prints, in points, if it prints one."""
     within: tuple[Slug, ...] = ()
-    """Rows of `regime` that must keep their limits, or the claim is out of the paper's regime."""
+    """Rows of `regime`. If one of them loses more than its limit, the claim is reported as out of the paper's
+    regime."""
 
     @model_validator(mode="after")
     def _as_many_rows(self) -> "Claim":
@@ -38,10 +39,11 @@ class Claim(Spec):
 
 
 class Limit(Spec):
-    """What a row may lose, so that a tier is still in the regime that the paper speaks of."""
+    """How much a row may lose against another: a claim about a repair means little if there is little left to
+    repair."""
 
     row: Slug
     reference: Slug
-    """The row that it is measured against, such as FP+ft."""
+    """The row that it is compared with, such as FP+ft."""
     loses_at_most: Points
-    """Of the headline metric."""
+    """Points of the headline metric."""

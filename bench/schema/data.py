@@ -1,6 +1,6 @@
 """Data sets as a suite declares them: Shapes (generated), any VOC directory, any COCO JSON.
 
-A path may hold `${NAME}` or `${NAME:-default}`; a relative one starts at the root
+A path may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root
 (`--root`, else the working directory).
 """
 
@@ -17,13 +17,14 @@ class VocRules(Spec):
     """How VOC annotations become COCO boxes (HQOD, released code VP-QOD 27f69e85)."""
 
     difficult: Literal["crowd", "count", "drop"]
-    """`crowd`: scored as crowd and ignored in training (HQOD); `count`: an ordinary object; `drop`: not there."""
+    """Objects marked as difficult. `crowd`: scored as COCO's crowd and ignored in training (HQOD); `count`: ordinary
+    objects; `drop`: left out."""
     subtract_one: bool = True
-    """VOC's corners start at 1; HQOD subtracts 1."""
+    """Subtract 1 from coordinates, since VOC counts pixels from 1; HQOD does."""
     inclusive_extent: bool = False
-    """Width is xmax - xmin + 1; HQOD leaves the + 1 out."""
+    """Whether the width is xmax - xmin + 1; HQOD has xmax - xmin."""
     min_side: int = Field(default=0, ge=0)
-    """Training boxes with a shorter side, px, are left out (mmdet's voc0712.py: 32; HQOD: 0)."""
+    """Training boxes with a shorter side than this, px, are left out (mmdet's voc0712.py: 32; HQOD: 0)."""
 
 
 class SplitCounts(Spec):
@@ -31,11 +32,12 @@ class SplitCounts(Spec):
 
     train: int = Field(ge=1)
     tune: int = Field(default=0, ge=0)
+    """Images for choosing schedules, which no claim or verdict uses."""
     test: int = Field(ge=1)
 
 
 class ShapesBase(Spec):
-    """Generated scenes; the pixels and boxes depend on these fields and nothing else."""
+    """Generated drawings; their pixels and boxes depend on these fields alone."""
 
     side: int = Field(ge=32, le=1024)
     """Width and height of an image, px."""
@@ -59,31 +61,39 @@ class VocData(VocRules):
 
     kind: Literal["voc"]
     path: str = Field(min_length=1)
+    """The directory. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root."""
     train: tuple[str, ...] = Field(min_length=1)
-    """Splits such as `trainval`, or `VOC2007/trainval` where `path` holds several VOC directories."""
+    """Splits such as `trainval`, or `VOC2007/trainval` if `path` contains several VOC directories."""
     tune: tuple[str, ...] = ()
+    """Splits for choosing schedules, which no claim or verdict uses."""
     test: tuple[str, ...] = Field(min_length=1)
+    """Splits that rows are scored on."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """In order; left out: VOC's 20 where every name is one of them, else the sorted names of all splits."""
+    """The classes in order. By default VOC's 20 if every name is one of them, else the sorted names of all splits."""
 
 
 class CocoSplit(Spec):
     """One COCO JSON and the folder that its `file_name`s are relative to."""
 
     annotations: str = Field(min_length=1)
+    """The JSON file, below `path`."""
     images: str = Field(min_length=1)
+    """The folder of the images, below `path`."""
 
 
 class CocoData(Spec):
-    """COCO JSON files below `path`."""
+    """COCO JSON files and their images."""
 
     kind: Literal["coco"]
     path: str = Field(min_length=1)
+    """The directory. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root."""
     train: CocoSplit
     tune: CocoSplit | None = None
+    """For choosing schedules; no claim or verdict uses it."""
     test: CocoSplit
+    """What rows are scored on."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """A subset of the file's category names, in order; left out: all, by ascending id."""
+    """Some of the file's category names, in order. By default all, by ascending id."""
 
 
 DataSpec = Annotated[ShapesVoc | ShapesCoco | VocData | CocoData, Field(discriminator="kind")]

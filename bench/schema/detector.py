@@ -1,51 +1,51 @@
 """A detector as a tier scales it: mmdet's own configuration with a few declared changes.
 
-None keeps mmdet's value everywhere, and what is None stands in no protocol: a new field changes no identity.
+A field that is None keeps mmdet's value and is left out of the protocol, so that a new field changes no identity.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.schema.base import Spec
-
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+from bench.schema.base import Count, Fraction, Index, Positive, Spec
 
 
 class Input(Spec):
     """Size of the network's input, px."""
 
     size: tuple[Count, Count]
-    """Width and height that the image is resized into."""
+    """Width and height that the image is resized to fit into, px."""
     keep_ratio: bool = True
+    """Whether resizing keeps the image's proportions."""
     pad_divisor: Count = 32
-    """A batch is padded at the right and below to a multiple of this; YOLOX's letterbox is the size itself."""
+    """Images of a batch are padded at the right and bottom to a multiple of this, px. YOLOX is padded to `size`."""
 
 
 class Test(Spec):
-    """Post-processing and batch of the evaluation: part of the protocol, since padding moves mAP."""
+    """Batch and post-processing of the evaluation."""
 
     batch: Count
-    score_threshold: Probability
-    nms_iou: Probability | None = None
-    """Every detector but the DETRs needs it; they have no NMS."""
+    """Images of a batch. It can move mAP, since the images of a batch are padded to one size."""
+    score_threshold: Fraction
+    """Detections with a lower score are dropped; 0 for the DETRs."""
+    nms_iou: Fraction | None = None
+    """IoU above which NMS drops the lower of two detections. All detectors but the DETRs need it; those have no NMS."""
     pre_nms: Count = 1000
     """Candidates of one pyramid level before NMS; YOLOX and the DETRs have no such limit."""
     max_per_image: Count = 100
+    """Detections that are kept of an image."""
 
 
 class Init(Spec):
-    """Where FP training starts: nothing, a backbone's or a whole detector's checkpoint, by file name."""
+    """The weights that a detector starts with."""
 
     kind: Literal["scratch", "backbone", "checkpoint", "onnx"]
-    """`onnx`: a whole detector exported with its BatchNorm folded into the convolutions; it is not trained."""
+    """`scratch`: none; `backbone`, `checkpoint`: a file of a backbone or a whole detector; `onnx`: an exported detector
+    with its BatchNorm folded into the convolutions, which cannot be trained."""
     file: str | None = None
-    """Found in the checkpoint folder; ends in `-<first 8 hex digits of its sha256>.pth`, or in `.onnx`."""
+    """Name in the checkpoint folder; ends in `-<first 8 hex digits of its sha256>.pth`, or in `.onnx`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Of an ONNX file, whose name carries no hash."""
+    """Hash of an ONNX file; other files have it in their name."""
 
     @property
     def folded(self) -> bool:
@@ -54,12 +54,12 @@ class Init(Spec):
 
 
 class SsdScale(Spec):
-    """SSDLite's pyramid: the levels beyond the backbone's, and the anchors of all."""
+    """SSDLite's pyramid: its levels beyond the backbone's, and the anchors of all levels."""
 
     extra_widths: Annotated[tuple[Count, ...], Field(min_length=1)]
     """Channels of the extra levels, each at half the resolution of the one before (512, 256, 256, 128)."""
     anchor_sizes: Annotated[tuple[Positive, ...], Field(min_length=2)]
-    """Side of each level's smallest anchor, px, and one more that ends the last level
+    """Side of the smallest anchor of each level, px, and one more size, the largest of the last level
     (48, 100, 150, 202, 253, 304, 320)."""
 
 
@@ -67,9 +67,9 @@ class RcnnScale(Spec):
     """The second stage of Faster R-CNN."""
 
     fc_width: Count | None = None
-    """Width of the two layers that read a region (1024)."""
+    """Width of the two fully connected layers that read a region (1024)."""
     proposals: Count | None = None
-    """Regions of one image that the first stage hands on (1000)."""
+    """Regions of one image that the first stage passes to the second (1000)."""
     sampled: Count | None = None
     """Regions of one image that the second stage trains on (512)."""
 
@@ -82,22 +82,28 @@ class TransformerScale(Spec):
     heads: Count | None = None
     """Attention heads (8)."""
     encoder_layers: Count | None = None
+    """(6)"""
     decoder_layers: Count | None = None
+    """(6)"""
     feedforward: Count | None = None
     """Width of the layers between attentions (2048; Deformable DETR 1024)."""
     queries: Count | None = None
-    """Objects that an image can have (100; Deformable and DAB-DETR 300)."""
-    dropout: Probability | None = None
-    """(0.1; DAB-DETR 0)"""
+    """Largest number of objects in an image (100; Deformable and DAB-DETR 300)."""
+    dropout: Fraction | None = None
+    """Probability of dropout (0.1; DAB-DETR 0)."""
     temperature: Positive | None = None
-    """Of the sine encoding of positions (10000; DAB-DETR 20): the lower, the more of its entries tell near places
-    apart."""
+    """Temperature of the sine encoding of positions (10000; DAB-DETR 20). With a lower one more entries of the encoding
+    tell near places apart."""
     levels: Count | None = None
-    """Deformable DETR only: feature levels, those beyond the backbone's stages at half the resolution each (4)."""
+    """Deformable DETR only: feature levels (4). Each level beyond the backbone's stages has half the resolution of the
+    last."""
 
 
 class DetectorScale(Spec):
-    """What a tier changes of mmdet's configuration; `bench.schema.catalog.SCALABLE` says which fields a family has."""
+    """What a tier changes in mmdet's configuration of a detector. Numbers in parentheses are mmdet's own.
+
+    Not every detector has every field; an error says which it has.
+    """
 
     input: Input
     test: Test
@@ -105,23 +111,26 @@ class DetectorScale(Spec):
     depth: Literal[18, 34, 50, 101] | None = None
     """Layers of the ResNet."""
     width: Count | None = None
-    """Channels of the ResNet's first stage (64)."""
+    """Channels of the first stage of the ResNet (64); each later stage has twice those of the one before."""
     stages: Annotated[tuple[Index, ...], Field(min_length=1)] | None = None
-    """The backbone's stages that feed the neck, from 0. ResNet: strides 4, 8, 16, 32 (DETR: 3; Deformable: 1, 2, 3);
-    MobileNetV2: 2, 4, 8, 16, 16, 32, 32, 32 (4, 7)."""
+    """Which stages of the backbone feed the neck, counted from 0. Strides of a ResNet's: 4, 8, 16, 32 (DETR: 3;
+    Deformable DETR: 1, 2, 3); of MobileNetV2's: 2, 4, 8, 16, 16, 32, 32, 32 (4, 7)."""
     widen: Positive | None = None
-    """Factor on all widths of YOLOX (tiny 0.375, nano 0.25) or of SSDLite's backbone (1)."""
+    """Factor on all widths of YOLOX (tiny 0.375, nano 0.25), or on those of SSDLite's backbone (1)."""
     deepen: Positive | None = None
-    """Factor on YOLOX's numbers of blocks (0.33)."""
+    """Factor on the numbers of blocks of YOLOX (0.33)."""
     neck_width: Count | None = None
-    """Channels of the neck's outputs and the head (FPN: 256)."""
+    """Channels of the neck's outputs and of the head (FPN: 256)."""
     head_convs: Count | None = None
     """Convolutions of each head branch before the predictors (RetinaNet, ATSS: 4; YOLOX: 2)."""
     anchor_scale: Positive | None = None
-    """Side of the smallest anchor over the stride of its level (RetinaNet: 4; ATSS, Faster R-CNN: 8)."""
+    """Side of the smallest anchor divided by the stride of its level (RetinaNet: 4; ATSS, Faster R-CNN: 8)."""
     head_init_std: Positive | None = None
-    """Standard deviation of the head's initial weights before its predictors. RetinaNet's 0.01 suits 256 channels;
-    with 32 the signal of four such layers all but vanishes."""
+    """Standard deviation of the initial weights of the head's convolutions before its predictors (0.01, which suits 256
+    channels; with 32 channels the signal nearly vanishes after four such layers)."""
     ssd: SsdScale | None = None
+    """SSDLite only."""
     rcnn: RcnnScale | None = None
+    """Faster R-CNN only."""
     transformer: TransformerScale | None = None
+    """DETRs only."""

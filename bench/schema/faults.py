@@ -1,9 +1,13 @@
 """A fault of a suite file that its schema does not see, and the line that it is about."""
 
-from collections.abc import Iterable, Iterator
+import difflib
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from bench.schema.source import Loc, Source
+
+LISTED = 12
+"""Names that a message lists."""
 
 
 class Fault(NamedTuple):
@@ -25,3 +29,11 @@ class Fault(NamedTuple):
 def below(loc: Loc, faults: Iterable[Fault]) -> Iterator[Fault]:
     """The faults of what stands at `loc`."""
     return (Fault((*loc, *fault.loc), fault.message) for fault in faults)
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """`unknown detector 'x'; did you mean 'y'?`, or the names that there are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    listed = ", ".join(sorted(known)[:LISTED]) or "none"
+    listed += ", …" if len(known) > LISTED else ""
+    return f"unknown {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {listed}")

@@ -6,17 +6,21 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from bench.errors import UsageError
+from bench.schema.author import WrittenSuite
 from bench.schema.check_claims import claim_faults
-from bench.schema.checks import faults, unknown, unused
-from bench.schema.faults import Fault
-from bench.schema.messages import SHOWN, describe, validate
+from bench.schema.check_short import misplaced, short_faults, short_unused
+from bench.schema.checks import faults, unused
+from bench.schema.expand import expand
+from bench.schema.faults import Fault, unknown
+from bench.schema.messages import SHOWN, describe, validate, where
 from bench.schema.methods import options_model
 from bench.schema.publications import FOLDER, load_published
-from bench.schema.source import Source, load_mapping, shown
+from bench.schema.source import Loc, Source, load_mapping, shown
 from bench.schema.suite import Suite, TierSpec
 
 SUITES = "suites"
@@ -51,15 +55,21 @@ def find(root: Path) -> list[str]:
 def load_suite(name: str, root: Path) -> Located:
     """Read a suite by name (`hqod/table1`) or by path; UsageError with file and line where it is wrong."""
     path = _resolve(name, root)
-    source = load_mapping(path)
+    written = load_mapping(path)
+    source = _written_out(written)
     suite = validate(Suite, source)
     _refuse(source, chain(_problems(source, _faults(suite, root)), _option_problems(suite, source)))
-    _refuse(source, _problems(source, unused(suite)))
+    _refuse(source, chain(_problems(source, unused(suite)), _problems(written, short_unused(written.data))))
     try:
         short = path.resolve().relative_to((root / SUITES).resolve()).with_suffix("").as_posix()
     except ValueError:
         short = path.stem
     return Located(short, path, root, suite)
+
+
+def expanded(located: Located) -> dict[str, Any]:
+    """The suite's file in the whole form: no kinds, defaults or names of options, everything where it is used."""
+    return _written_out(load_mapping(located.path)).data
 
 
 def load_all(root: Path) -> tuple[list[Located], dict[str, UsageError]]:
@@ -92,6 +102,14 @@ def _resolve(name: str, root: Path) -> Path:
     return path
 
 
+def _written_out(written: Source) -> Source:
+    """The file in the whole form; UsageError where the author's form has faults."""
+    _refuse(written, _problems(written, misplaced(written.data)))
+    validate(WrittenSuite, written)
+    _refuse(written, _problems(written, short_faults(written.data)))
+    return expand(written)
+
+
 def _refuse(source: Source, problems: Iterator[tuple[int, str]]) -> None:
     """UsageError with the first problems in the order of the file, if there are any."""
     first = list(islice(problems, SOUGHT))
@@ -102,7 +120,23 @@ def _refuse(source: Source, problems: Iterator[tuple[int, str]]) -> None:
 
 
 def _problems(source: Source, found: Iterable[Fault]) -> Iterator[tuple[int, str]]:
-    return ((fault.line(source), fault.message) for fault in found)
+    """Line and words of each fault; of the rows that take over one wrong value the first speaks for all."""
+    told: set[Loc] = set()
+    for fault in found:
+        at = source.origin(fault.loc)
+        if at == fault.loc:
+            yield fault.line(source), fault.message
+        elif at not in told:
+            told.add(at)
+            yield fault.line(source), f"{where(at)}{fault.message}{_row_of(fault, source)}"
+
+
+def _row_of(fault: Fault, source: Source) -> str:
+    """Which row a value of a kind is wrong for."""
+    if fault.loc[0] != "rows":
+        return ""
+    row = repr(source.data["rows"][fault.loc[1]]["id"])
+    return "" if row in fault.message else f" (row {row})"
 
 
 def _faults(suite: Suite, root: Path) -> Iterator[Fault]:
@@ -125,6 +159,7 @@ def _faults(suite: Suite, root: Path) -> Iterator[Fault]:
 
 def _option_problems(suite: Suite, source: Source) -> Iterator[tuple[int, str]]:
     """Options of built-in methods against their models; a user's own method checks its own."""
+    told: set[tuple[int, str]] = set()
     for i, row in enumerate(suite.rows):
         for k, use in enumerate(row.methods):
             model = options_model(use.name)
@@ -136,4 +171,6 @@ def _option_problems(suite: Suite, source: Source) -> Iterator[tuple[int, str]]:
             except ValidationError as error:
                 for text in describe(error, source, at, model):
                     line, _, message = text.removeprefix(f"{shown(source.path)}:").partition(": ")
-                    yield int(line), message
+                    if (int(line), message) not in told:
+                        told.add((int(line), message))
+                        yield int(line), message

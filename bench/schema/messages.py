@@ -55,9 +55,12 @@ class _Place(NamedTuple):
 class _Problem(NamedTuple):
     line: int
     loc: Loc
+    """In the file."""
     wanted: str | None
     """The kind of value that is wanted, where that is the whole problem."""
     text: str
+    value: str = ""
+    """Words for the value there."""
 
 
 def validate(model: type[T], source: Source) -> T:
@@ -85,7 +88,7 @@ def describe(error: ValidationError, source: Source, at: Loc = (), model: type[B
         },
         key=lambda problem: problem.line,
     )
-    return [f"{shown(source.path)}:{p.line}: {_where(p.loc)}{p.text}" for p in _joined(problems, source)]
+    return [f"{shown(source.path)}:{p.line}: {where(p.loc)}{p.text}" for p in _joined(problems, source)]
 
 
 def _counts_wrong_entries(details: Any) -> bool:
@@ -103,8 +106,7 @@ def _joined(problems: list[_Problem], source: Source) -> Iterator[_Problem]:
         if problem.wanted is None:
             yield problem
         elif wanted := kinds.pop(problem.loc, None):
-            value = _at(source.data, problem.loc)
-            yield problem._replace(text=f"expected {' or '.join(wanted)}, found {found(value)}")
+            yield problem._replace(text=f"expected {' or '.join(wanted)}, found {problem.value}")
 
 
 def _problem(details: Any, source: Source, at: Loc, model: type[BaseModel] | None) -> _Problem:
@@ -112,16 +114,18 @@ def _problem(details: Any, source: Source, at: Loc, model: type[BaseModel] | Non
     if kind == "missing":
         place = _place(source, at, raw[:-1], model)
         what = f"key {quote(raw[-1])}" if isinstance(raw[-1], str) else f"entry [{raw[-1]}]"
-        return _Problem(source.key_line(place.loc), place.loc, None, f"missing {what}")
+        return _Problem(source.key_line(place.loc), source.origin(place.loc), None, f"missing {what}")
     if raw and raw[-1] == "[key]":
         place = _place(source, at, raw[:-2], model)
-        text = f"unknown key {quote(str(raw[-2]))}"
-        text += f" (expected {context['expected']})" if "expected" in context else f": {details['msg']}"
-        return _Problem(source.key_line((*place.loc, raw[-2])), place.loc, None, text)
+        if "expected" in context:
+            text = f"unknown key {quote(str(raw[-2]))} (expected {context['expected']})"
+        else:
+            text = f"key {_other(details, raw[-2]).removeprefix('the string ')}"
+        return _of_key(source, (*place.loc, raw[-2]), text)
     if kind == "extra_forbidden":
         place = _place(source, at, raw[:-1], model)
         text = f"unknown key {quote(str(raw[-1]))}{_hint(str(raw[-1]), place)}"
-        return _Problem(source.key_line((*place.loc, raw[-1])), place.loc, None, text)
+        return _of_key(source, (*place.loc, raw[-1]), text)
     place = _place(source, at, raw, model)
     if kind.startswith("union_tag_"):
         return _tag_problem(kind, context, source, place)
@@ -130,7 +134,13 @@ def _problem(details: Any, source: Source, at: Loc, model: type[BaseModel] | Non
     wanted = _KINDS.get(kind)
     if kind in ("literal_error", "enum"):
         wanted = str(context["expected"])
-    return _Problem(line, place.loc, wanted, "" if wanted else _other(details, place.value))
+    text = "" if wanted else _other(details, place.value)
+    return _Problem(line, source.origin(place.loc), wanted, text, found(place.value))
+
+
+def _of_key(source: Source, loc: Loc, text: str) -> _Problem:
+    """What is wrong with a key, said of the mapping that holds it."""
+    return _Problem(source.key_line(loc), source.origin(loc)[:-1], None, text)
 
 
 def _other(details: Any, value: Any) -> str:
@@ -164,10 +174,10 @@ def _tag_problem(kind: str, context: Any, source: Source, place: _Place) -> _Pro
     choices = ", ".join(repr(v) for v in values) or context.get("expected_tags", "")
     if kind == "union_tag_not_found":
         text = f"missing key {quote(name)}" + (f" (one of {choices})" if choices else "")
-        return _Problem(source.key_line(place.loc), place.loc, None, text)
+        return _Problem(source.key_line(place.loc), source.origin(place.loc), None, text)
     loc = (*place.loc, name)
     tag = found(place.value.get(name) if isinstance(place.value, dict) else None)
-    return _Problem(source.line(loc), loc, None, f"expected one of {choices}, found {tag}")
+    return _Problem(source.line(loc), source.origin(loc), None, f"expected one of {choices}, found {tag}")
 
 
 def _hint(key: str, place: _Place) -> str:
@@ -258,7 +268,7 @@ def _at(data: Any, loc: Loc) -> Any:
     return data
 
 
-def _where(loc: Loc) -> str:
+def where(loc: Loc) -> str:
     """`rows[2].bits: `; nothing for the whole file."""
     text = ""
     for step in loc:

@@ -1,30 +1,33 @@
 """The built-in methods and their hyper-parameters, without defaults: a paper's numbers stand in the suite."""
 
 import difflib
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UsageError
-from bench.schema.base import Spec
+from bench.schema.base import Count, Positive, Spec, parse
 from bench.schema.classes import read_class
+
+T = TypeVar("T", bound=Spec)
 
 
 class Observer(Spec):
-    """How a step size is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
+    """How the first step size of a quantizer is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
     kind: Literal["minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode"]
-    p: Annotated[float, Field(gt=0)] | None = None
-    """Exponent of the error |x - q(x)|^p; `mse` and `ema_mse` only."""
+    p: Positive | None = None
+    """Exponent of the error |x - q(x)|^p that is minimised; `mse` and `ema_mse` only."""
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Weight of the past in the moving average over batches; `ema_minmax` and `ema_mse` only."""
     q: Annotated[float, Field(gt=0, le=100)] | None = None
     """Percentile of |x| that bounds the range; `percentile` only."""
-    stds: Annotated[float, Field(gt=0)] | None = None
+    stds: Positive | None = None
     """The range ends at |mean| + `stds` standard deviations; `std` only."""
     rounding: Literal["weight", "activation"] | None = None
-    """Rule for ties in the search over exponents; `pot_mode` only."""
-    exponents: Annotated[int, Field(ge=1)] | None = None
+    """How halves are rounded in the search over exponents: by MQBench's rule for weights or for activations;
+    `pot_mode` only."""
+    exponents: Count | None = None
     """How many powers of two are tried, downward from the one that covers the range; `pot_mode` only."""
 
     @model_validator(mode="after")
@@ -58,14 +61,18 @@ class LsqOptions(Spec):
     """LSQ (1902.08153)."""
 
     range_test: Literal["paper", "mqbench"]
-    """Whether x / s is tested before (`paper`) or after rounding (`mqbench`, so HQOD)."""
+    """Whether x / s is compared with the range before rounding (`paper`) or after it (`mqbench`, and so HQOD)."""
     grad_scale: Literal["batch", "feature", "none"]
-    """N of g = 1 / sqrt(N * QP) for activations: with the batch dimension (MQBench) or without (paper). For weights N
-    counts those that share the step."""
+    """N in the gradient scale 1 / sqrt(N * QP) of activations: all values of the batch (`batch`, MQBench) or those of
+    one image (`feature`, the paper). `none`: no scale. For weights N is the number of weights that share the step."""
     weights: Observer
+    """Finds the first step sizes of weights."""
     activations: Observer
+    """Finds the first step sizes of activations."""
     granularity: Granularity | None = None
+    """Of weights: one step size for a tensor (the default) or one for each output channel."""
     backend: Backend | None = None
+    """`mqbench`: MQBench's own quantizers compute; by default this project's do."""
 
     @model_validator(mode="after")
     def _fits_backend(self) -> "LsqOptions":
@@ -84,7 +91,8 @@ class MultiLevelOptions(Spec):
     """Multi-level BN in the head (AQD 2007.06919), as the full-precision start of AQD has it."""
 
     sync: bool
-    """Statistics over all processes (Sync-BN; GPUs only), as HQOD says, or of each one alone, as its code has it."""
+    """Whether statistics are taken over all processes (Sync-BN; GPUs only), as HQOD's paper says, or over each one
+    alone, as its code does."""
 
 
 class AqdOptions(LsqOptions, MultiLevelOptions):
@@ -92,11 +100,14 @@ class AqdOptions(LsqOptions, MultiLevelOptions):
 
 
 class TqtOptions(Spec):
-    """TQT with trained thresholds (1903.08066); the observers' ranges are the initial thresholds."""
+    """TQT with trained thresholds (1903.08066)."""
 
     weights: Observer
+    """Finds the first thresholds of weights."""
     activations: Observer
+    """Finds the first thresholds of activations."""
     granularity: Granularity | None = None
+    """Of weights: one threshold for a tensor (the default) or one for each output channel."""
 
 
 class TqtFixedOptions(Spec):
@@ -105,7 +116,7 @@ class TqtFixedOptions(Spec):
     weights: Observer
     activations: Observer
     image: Observer
-    """Of the model's own input, for which HQOD tries a single exponent."""
+    """Of the input image, for which HQOD tries a single exponent."""
     backend: Backend | None = None
 
     @model_validator(mode="after")
@@ -120,25 +131,26 @@ class TqtFixedOptions(Spec):
 
 
 class UniformOptions(Spec):
-    """Fixed steps from observers, straight-through gradients (1712.05877)."""
+    """Step sizes that observers find and nothing trains; straight-through gradients (1712.05877)."""
 
     weights: Observer
     activations: Observer
     granularity: Granularity | None = None
+    """Of weights: one step size for a tensor (the default) or one for each output channel."""
 
 
 class HqodOptions(Spec):
     """HQOD's losses (2408.02561)."""
 
     terms: Annotated[tuple[Literal["tcorr", "hiou"], ...], Field(min_length=1)]
-    """Task correlation (eq. 7), harmonious IoU (eq. 8)."""
-    sigma: Annotated[float, Field(gt=0)] | None = None
-    """Weight of the harmonious IoU loss (eq. 9); it alone needs `sigma` and `gamma`."""
-    gamma: Annotated[float, Field(gt=0)] | None = None
-    """Exponent of the harmonious IoU loss (eq. 8)."""
+    """Which losses are added: task correlation (`tcorr`, eq. 7), harmonious IoU (`hiou`, eq. 8)."""
+    sigma: Positive | None = None
+    """Weight of the harmonious IoU loss (eq. 9); given if `terms` has `hiou`."""
+    gamma: Positive | None = None
+    """Exponent of the harmonious IoU loss (eq. 8); given if `terms` has `hiou`."""
     normaliser: Literal["paper", "code"]
-    """The sum over positive samples is divided by their number (`paper`, eq. 9) or by the head's normaliser of its box
-    losses (`code`, VP-QOD); they differ for ATSS, whose box losses are weighed by the centerness, and by its sum."""
+    """What the sum over positive samples is divided by: their number (`paper`, eq. 9), or what the head divides its box
+    losses by (`code`, VP-QOD). The two differ for ATSS, which divides its box losses by the sum of centerness."""
 
     @model_validator(mode="after")
     def _fits_terms(self) -> "HqodOptions":
@@ -155,15 +167,15 @@ class HardetOptions(Spec):
     """HarDet's losses (2108.10809)."""
 
     form: Literal["paper", "hqod"]
-    """`paper`: each loss is weighed by the other's own value, and the consistency term begins at 0. `hqod`: as HQOD
-    compares itself with it (VP-QOD): the classification is weighed by the box loss that is weighed already, and the
-    term jumps to `margin`."""
-    alpha: Annotated[float, Field(gt=0)]
+    """`paper`: the classification and the box loss are each weighted by the other's plain value, and the contrastive
+    term starts at 0. `hqod`: the form in HQOD's code (VP-QOD), which weights the classification by the box loss after
+    that was weighted, and whose contrastive term jumps to `margin`."""
+    alpha: Positive
     """Weight of the harmonic IoU loss."""
-    gamma: Annotated[float, Field(gt=0)]
+    gamma: Positive
     """Exponent of the harmonic IoU loss."""
     margin: Annotated[float, Field(ge=0, lt=1)]
-    """m of the task contrastive loss: a gap |p - u| up to it costs nothing."""
+    """Margin m of the task contrastive loss: gaps |p - u| up to it cost nothing."""
 
 
 class Builtin(NamedTuple):
@@ -214,6 +226,20 @@ def facts(name: str) -> MethodFacts:
     if found.version is None or found.version < 1:
         raise UsageError(f"method {name!r}: its class needs a line such as `version = 1` of its own")
     return MethodFacts(target, found.version, "make_quantizers" in found.members, "reshape_losses" in found.members)
+
+
+def options_of(model: type[T], options: T | dict[str, Any]) -> T:
+    """The options as their model: a class that derives from a built-in method hands on the dict of its row.
+
+    Raises UsageError where they do not fit.
+    """
+    if isinstance(options, model):
+        return options
+    try:
+        return parse(model, options)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UsageError(f"options of {model.__name__.removesuffix('Options')}: {faults}") from None
 
 
 def options_model(name: str) -> type[Spec] | None:

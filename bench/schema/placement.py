@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from bench.schema.base import Spec
+from bench.schema.base import Count, Spec
 from bench.schema.bits import Bits
 
 EdgeBits = Annotated[int, Field(ge=2, le=8)]
@@ -17,45 +17,50 @@ def _integers(bits: Bits) -> Bits:
 
 
 class Policy(Spec):
-    """Which layers are quantized, and how their tensors are shared and signed (HQOD).
+    """Which layers are quantized, and which tensors share a quantizer or have one without sign (HQOD).
 
     A side at 32 bits has no quantizer, neither at the edges nor elsewhere: in a row '4/32' weights alone have them.
     """
 
     layers: tuple[Literal["conv", "linear", "attention"], ...] = Field(min_length=1)
-    """`attention`: the four projections of an attention (queries, keys, values, output) as layers of their own."""
+    """Kinds of layers that are quantized. `attention`: the four projections of an attention (queries, keys, values,
+    output), each as a layer of its own."""
     first: tuple[str, ...] = Field(min_length=1)
-    """Module names (shell patterns) of the first layers: weight and input at `edge_bits`."""
+    """Module names (shell patterns) of the first layers; their weights and inputs have `edge_bits`."""
     last: tuple[str, ...] = Field(min_length=1)
     """The same for the last layers."""
     edge_bits: EdgeBits = 8
+    """Bits of the first and last layers."""
     bits: Annotated[dict[str, Annotated[Bits, AfterValidator(_integers)]], Field(min_length=1)] | None = None
     """By module names (shell patterns): layers that fit have these bits, at the edges too, instead of the row's. Of
     several patterns that fit a layer the longest counts; each must fit a layer that is not kept in FP."""
     keep: tuple[str, ...] = ()
-    """Modules left in FP."""
+    """Module names (shell patterns) of layers that stay in full precision."""
     parts: tuple[str, ...] = Field(min_length=1)
-    """Within one part, all layers that read a tensor share its quantizer; across parts they do not."""
+    """Modules of the detector. Layers of one part that read the same tensor share its quantizer; layers of different
+    parts do not."""
     unsigned_after: tuple[Literal["relu", "relu6", "max_pool2d"], ...] = ()
-    """Operations after which a tensor is quantized without sign. Everything else is signed, but for an image of which
-    no mean is subtracted."""
+    """Operations after which a tensor is quantized without sign. All other tensors have a sign, except an image from
+    which no mean is subtracted."""
 
 
 class Pins(Spec):
-    """Counts of a placement; a row whose placement differs fails before its mAP is looked at."""
+    """How many quantizers a placement has. A row whose placement has other counts fails before it trains."""
 
     weights: int
     """Weight quantizers."""
     activations: int
-    """Activation quantizers, one per distinct tensor and part."""
+    """Activation quantizers: one for each tensor and part that reads it."""
     edge: int
-    """Quantizers of either kind at the policy's `edge_bits`."""
+    """Quantizers of weights and activations that have the policy's `edge_bits`."""
     unsigned: int
     """Activation quantizers without sign."""
 
 
 class Calibration(Spec):
-    """Images that initialise the quantizers, in eval mode."""
+    """Training images from which the first step sizes are found."""
 
-    images: Annotated[int, Field(ge=1)]
-    batch: Annotated[int, Field(ge=1)] = 1
+    images: Count
+    """How many."""
+    batch: Count = 1
+    """Images of a batch."""

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import Spec
+from bench.schema.base import SLUG, Spec, Text
 from bench.schema.bits import Bits
 
-Text = Annotated[str, Field(min_length=1)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=80)]
+PublishedId = Annotated[str, Field(pattern=SLUG, max_length=80)]
+"""Longer than a suite's own names: it repeats what a source calls a model."""
 TableId = Annotated[str, Field(pattern=r"^T(-[A-Za-z0-9]+)+$")]
 HexPrefix = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
@@ -56,7 +56,7 @@ class Checkpoint(Spec):
 class PublishedRow(Spec):
     """One published result, in percent as printed."""
 
-    id: Slug
+    id: PublishedId
     kind: Literal["value", "gain"] = "value"
     """`gain`: a difference in points against a baseline that the note names."""
     model: Text

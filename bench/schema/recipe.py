@@ -5,18 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import Spec
-
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+from bench.schema.base import Count, Fraction, NonNegative, Positive, Spec
 
 
 class Group(Spec):
-    """Multipliers for the parameters whose name contains the group's key."""
+    """Factors for the parameters whose name contains the group's key."""
 
     lr: NonNegative = 1.0
+    """Factor on the learning rate."""
     decay: NonNegative = 1.0
+    """Factor on the weight decay."""
 
 
 class Optimizer(Spec):
@@ -24,13 +22,18 @@ class Optimizer(Spec):
 
     kind: Literal["sgd", "adam", "adamw"]
     lr: Positive
+    """Learning rate after the warm-up."""
     weight_decay: NonNegative
     momentum: NonNegative | None = None
+    """SGD only."""
     nesterov: bool = False
+    """SGD only."""
     betas: tuple[float, float] | None = None
+    """Adam and AdamW only."""
     norm_decay: NonNegative = 1.0
-    """Multiplies the weight decay of normalisation layers."""
+    """Factor on the weight decay of normalisation layers."""
     bias_decay: NonNegative = 1.0
+    """Factor on the weight decay of biases."""
     groups: dict[str, Group] = {}
     """By a part of the parameter's name, as in `backbone` or `backbone.layer1`; `.step` are LSQ's step sizes,
     `.log2_threshold` TQT's thresholds. A quantizer's parameter is named after its site, as in
@@ -54,23 +57,27 @@ def most_specific(keys: Iterable[str], name: str) -> str | None:
 
 
 class Warmup(Spec):
-    """The learning rate starts at `ratio` times its value and grows for `length` steps or epochs."""
+    """The learning rate starts low and grows to its value."""
 
     kind: Literal["linear", "exponential"]
     length: Count
+    """For how many steps or epochs it grows."""
     ratio: Annotated[float, Field(gt=0, le=1)]
+    """The learning rate at the start over its value at the end of the warm-up."""
     unit: Literal["step", "epoch"] | None = None
-    """What `length` is counted in; left out: the recipe's unit."""
+    """What `length` counts; by default the recipe's unit."""
 
 
 class Decay(Spec):
-    """What the learning rate does after the warm-up; `milestones` are in the recipe's unit."""
+    """What the learning rate does after the warm-up."""
 
     kind: Literal["constant", "step", "cosine"]
     milestones: tuple[Count, ...] = ()
+    """`step` only: the steps or epochs (the recipe's unit) after which the learning rate falls."""
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    end_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Cosine only: the last learning rate over the first."""
+    """`step` only: the factor by which it falls at each milestone."""
+    end_ratio: Fraction = 0.0
+    """`cosine` only: the last learning rate over the first."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> "Decay":
@@ -82,50 +89,56 @@ class Decay(Spec):
 
 
 class Augment(Spec):
-    """Training augmentation."""
+    """How training images are varied."""
 
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    flip: Fraction = 0.5
     """Probability of a horizontal flip."""
-    vertical_flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    vertical_flip: Fraction = 0.0
     scale: tuple[Positive, Positive] | None = None
-    """Range of a random resize factor of the input size, before the crop or padding back to that size."""
+    """Range of a random factor on the input size; the image is then cropped or padded to the input size."""
 
 
 class Evaluation(Spec):
-    """When a model is scored during its training, on the split that scores it at the end, in the recipe's unit."""
+    """When a model is scored during its training, beside the score at its end and on the same split.
+
+    Both numbers count steps or epochs, whichever is the recipe's unit.
+    """
 
     first: Count
-    """The end of this step or epoch,"""
+    """First step or epoch after which the model is scored."""
     every: Count = 1
-    """and of each such further one."""
+    """Interval between scorings."""
 
 
 class Recipe(Spec):
-    """One training schedule; `unit` is what `length`, milestones and warm-up are counted in."""
+    """One training schedule."""
 
     unit: Literal["step", "epoch"]
+    """What `length`, `decay.milestones`, `warmup.length` and `evaluation` count."""
     length: Count
+    """Steps or epochs of training."""
     batch: Count
     """Images of one optimizer step, over all processes."""
     optimizer: Optimizer
     decay: Decay
     warmup: Warmup | None = None
     clip: Positive | None = None
-    """Largest L2 norm of the gradient."""
+    """Gradients with a larger L2 norm are scaled down to this one."""
     repeat: Count = 1
-    """RepeatDataset: passes over the training split in one epoch."""
+    """Passes over the training split in one epoch (mmdet's RepeatDataset)."""
     batch_norm: Literal["train", "frozen"] = "train"
-    """`frozen`: the backbone normalises by its running statistics, which stay as they are (mmdet's `norm_eval`)."""
+    """`frozen`: the backbone's BatchNorm uses its running statistics and does not update them (mmdet's `norm_eval`)."""
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = -1
-    """The backbone's stem (0) and its first stages stay as they are, with the step sizes inside; -1: nothing does."""
+    """Parts of the backbone that are not trained, the step sizes inside included: 0 is its stem, 1 the stem and the
+    first stage, -1 nothing."""
     augment: Augment = Augment()
     evaluation: Evaluation | None = None
-    """Scores beside that of the last step: papers report the best of them. They change nothing in training."""
+    """Scores during training, of which papers report the best. They do not change the training."""
     snapshot_every: Count | None = None
-    """Steps between snapshots from which an interrupted training goes on; no part of the identity. None: it starts
-    again, which is simplest where it takes minutes."""
+    """Steps between snapshots from which an interrupted training continues. Without snapshots it starts again, which is
+    simplest if it takes minutes. Not part of the identity."""
     cost_s: Positive | None = None
-    """Expected seconds on one core of a small machine, for `plan`; no part of the identity."""
+    """Expected seconds on one core of a small machine, for `plan`. Not part of the identity."""
 
     @model_validator(mode="after")
     def _inside(self) -> "Recipe":

@@ -7,6 +7,7 @@ time, so a hostile file is refused at its first wrong event and nothing expands.
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,22 +62,40 @@ _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 @dataclass(frozen=True)
 class Source:
-    """A file's mapping in plain Python values, with the 1-based line of each value and of each key."""
+    """A file's mapping in plain Python values, with the 1-based line of each value and of each key.
+
+    A suite that was written out has other values than its file; `origins` says where in the file those that moved were
+    written. All else stands where it stood.
+    """
 
     path: Path
     data: dict[str, Any]
     lines: dict[Loc, int]
     keys: dict[Loc, int]
+    origins: dict[Loc, Loc] = field(default_factory=dict)
+
+    def origin(self, loc: Loc) -> Loc:
+        """Where in the file the author wrote the value at `loc`."""
+        return traced(loc, self.origins)
 
     def line(self, loc: Loc) -> int:
         """Line of the value at `loc`, or of the nearest value around it where there is none."""
+        loc = self.origin(loc)
         while loc and loc not in self.lines:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
 
     def key_line(self, loc: Loc) -> int:
         """Line of the key that leads to `loc`; of the value itself where it is no mapping's."""
-        return self.keys.get(loc) or self.line(loc)
+        return self.keys.get(self.origin(loc)) or self.line(loc)
+
+
+def traced(loc: Loc, origins: Mapping[Loc, Loc]) -> Loc:
+    """Where a value was written: of the moved values around `loc` the innermost says it."""
+    for depth in range(len(loc), 0, -1):
+        if (origin := origins.get(loc[:depth])) is not None:
+            return (*origin, *loc[depth:])
+    return loc
 
 
 def load_mapping(path: Path) -> Source:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from bench.schema.base import Spec
+from bench.schema.base import Count, Slug, Spec, Text
 from bench.schema.bits import Bits
 from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
@@ -17,62 +17,74 @@ from bench.schema.recipe import Recipe
 Tier = Literal["smoke", "mini", "midi", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
 MOST_SEEDS = 100
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=60)]
+MethodName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
 
 
 class MethodUse(Spec):
-    """A method of a row: a built-in's name or `package.module:Class`, and its hyper-parameters."""
+    """A method of a row and its hyper-parameters."""
 
-    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
+    name: MethodName
+    """A built-in's name, or `package.module:Class` for a class of your own."""
     options: dict[str, Any] = {}
+    """Its hyper-parameters; those of a built-in are checked when the suite is read."""
 
 
 class Row(Spec):
     """One line of the table."""
 
     id: Slug
-    label: Annotated[str, Field(min_length=1)]
+    """Names the row on the command line and within the suite."""
+    label: Text
+    """Names the row in the printed table."""
     detector: str
+    """Name of a detector of the catalogue, such as `retinanet-r18`."""
     bits: Bits
+    """Bit widths of weights and activations, `W/A`, such as `4/4`; `32/32` is full precision."""
     methods: tuple[MethodUse, ...] = ()
-    """Applied in this order."""
+    """Applied in this order. At most one of them makes quantizers."""
     recipe: str | None = None
-    """Name of a recipe of the tier; left out: the row is not trained (post-training quantization, evaluation)."""
+    """Name of a recipe of the tier. Without one the row is not trained: it is evaluated, or quantized after
+    training."""
     start: str | None = None
     """The row whose checkpoint this one starts from."""
     start_part: Literal["backbone"] | None = None
-    """Only this part of it is taken: the other row may then have another detector with an equal backbone."""
+    """Take only this part of that checkpoint; the other row may then have another detector with the same backbone."""
     policy: str | None = None
-    """Name of a placement policy; needed where a method makes quantizers."""
+    """Name of the policy that places the quantizers; needed if a method makes quantizers."""
     pins: dict[Tier, Pins] = {}
+    """By tier: how many quantizers the placement must have. A row with other counts fails before it trains."""
     published: str | None = None
     """Id of the published row in the suite's table."""
     scored: Literal["test", "tune"] = "test"
-    """The split that it is scored on. `tune` is for choosing a protocol: no claim or verdict on a paper uses it."""
+    """The split that the row is scored on. `tune` is for choosing schedules: no claim or verdict uses such a row."""
     reported_only: str | None = None
-    """Why the row is shown with its published number but not run."""
+    """If given, the row is shown with its published number but not run, and this is why."""
     reconstruction: str | None = None
-    """What is ours and not the paper's, where the publication leaves the method open."""
+    """What we had to choose ourselves because the publication does not say it; printed below the table."""
     note: str | None = None
+    """Printed below the table."""
 
 
 class Metric(Spec):
-    """How predictions are scored; the first metric is the one that verdicts use."""
+    """How predictions are scored."""
 
     variant: Literal["coco", "voc07", "voc12"]
-    area_side: Annotated[int, Field(ge=1)] = 640
-    """COCO's area ranges are scaled by (area_side / 640) squared."""
+    """`coco`: AP over IoU 0.5 to 0.95; `voc07`: 11-point AP; `voc12`: area under the whole curve."""
+    area_side: Count = 640
+    """Side of the images, px, to which COCO's area ranges are fitted: they are scaled by (area_side / 640) squared."""
     iou: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """VOC variants only."""
+    """IoU from which a detection matches an object; VOC variants only."""
     pixels: Literal["inclusive", "exclusive"] = "inclusive"
-    """VOC variants only."""
+    """Whether a box includes its last pixel, so that its width is xmax - xmin + 1; VOC variants only."""
 
 
 class Observers(Spec):
-    """Other observers than a row's method declares."""
+    """Observers that replace those in the options of a row's method."""
 
     weights: Observer | None = None
+    """Finds the first step sizes of weights."""
     activations: Observer | None = None
+    """Finds the first step sizes of activations."""
 
 
 class TierSpec(Spec):
@@ -81,15 +93,17 @@ class TierSpec(Spec):
     data: DataSpec
     metric: Metric
     detectors: dict[str, DetectorScale] = Field(min_length=1)
+    """By name of the catalogue: the detectors that rows name, and how they are scaled at this tier."""
     inits: dict[Slug, Init] = {}
-    """By row id: another start of FP training than the detector's `init`."""
+    """By row id: weights to start from in place of the detector's `init`."""
     observers: dict[Slug, Observers] = {}
-    """By row id: other first step sizes at this tier, whose schedule may be too short for those of the paper."""
+    """By row id, or by kind: observers at this tier, whose schedule may be too short for those of the paper."""
     recipes: dict[str, Recipe | None] = {}
-    """Null: rows of that recipe are not trained at this tier, because they are a published checkpoint."""
+    """By name: how rows are trained. Null: rows of that recipe are not trained at this tier, they are a checkpoint."""
     calibration: Calibration | None = None
+    """Needed if a row has quantizers."""
     seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
-    """Repetitions of each row that starts from another; the FP checkpoints are those of repetition 0."""
+    """How often each row that starts from another row is run, each time with another seed; other rows are run once."""
 
     def scale(self, row: Row) -> DetectorScale:
         """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""
@@ -113,24 +127,31 @@ class TierSpec(Spec):
 
 
 class Published(Spec):
-    """The published table beside which the suite's is printed."""
+    """The published table that the suite reproduces; its numbers are printed beside ours."""
 
     file: Slug
-    """`baselines/published/<file>.yaml`."""
-    table: Annotated[str, Field(min_length=1)]
+    """Name of the file `baselines/published/<file>.yaml`."""
+    table: Text
+    """Id of the table in it."""
 
 
 class Suite(Spec):
     """One table of one paper; found as `suites/<paper>/<table>.yaml`."""
 
-    title: Annotated[str, Field(min_length=1)]
+    title: Text
+    """One line."""
     published: Published | None = None
     policies: dict[str, Policy] = {}
+    """By name: where rows have quantizers."""
     rows: tuple[Row, ...] = Field(min_length=1)
+    """The lines of the table, in order."""
     tiers: dict[Tier, TierSpec] = Field(min_length=1)
+    """By name: the scales at which the table can be run."""
     claims: tuple[Claim, ...] = ()
-    """What the paper asserts; tested on paired runs, corrected over all of them."""
+    """What the paper asserts. Each claim is tested on runs paired by seed, with a correction for their number
+    (Holm)."""
     regime: tuple[Limit, ...] = ()
+    """What rows may lose before claims about them are out of the paper's regime."""
 
     @field_validator("title")
     @classmethod

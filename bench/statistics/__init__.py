@@ -1,1 +1,1 @@
-"""Intervals, tests and the paired image bootstrap; README.md has each rule with a worked example. Imports no torch."""
+"""Intervals, tests and the paired image bootstrap; docs/statistics.md works an example of each. Imports no torch."""

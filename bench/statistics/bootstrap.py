@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.evaluation.matching import Matches
+from bench.evaluation.metric import BoxMetric
 from bench.evaluation.resample import Floats, Ints, resample
 from bench.statistics.intervals import LEVEL, Interval
 from bench.statistics.paired import holm
@@ -57,7 +58,7 @@ def draw(images: int, replicates: int, rng: np.random.Generator) -> Ints:
 
 
 def compare_images(
-    a: Matches, b: Matches, variant: str, replicates: int = REPLICATES, seed: int = SEED, jobs: int = 1
+    a: Matches, b: Matches, metric: BoxMetric, replicates: int = REPLICATES, seed: int = SEED, jobs: int = 1
 ) -> Comparison:
     """Every metric's difference B minus A; arguments as `resample` has them.
 
@@ -68,11 +69,11 @@ def compare_images(
         raise BenchError("not compared: the two are of different images or categories")
     rng = np.random.Generator(np.random.PCG64(seed))
     once = np.ones((1, a.images), np.int32)
-    points = [resample(side, once, variant) for side in (a, b)]
+    points = [resample(side, once, metric) for side in (a, b)]
     parts = []
     for first in range(0, replicates, CHUNK):
         weights = draw(a.images, min(CHUNK, replicates - first), rng)
-        parts.append([resample(side, weights, variant, jobs) for side in (a, b)])
+        parts.append([resample(side, weights, metric, jobs) for side in (a, b)])
     found = []
     for kind in (0, 1):  # metrics, then categories
         of_kind: dict[str, Difference] = {}

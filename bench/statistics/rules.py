@@ -1,6 +1,6 @@
 """The rules by which numbers become verdicts on published numbers and on claims. All values are in points of mAP.
 
-README.md in this folder has a worked example of each.
+docs/statistics.md has a worked example of each.
 """
 
 from collections.abc import Sequence

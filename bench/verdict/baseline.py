@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import identity
 from bench.plan.jobs import Job, plan
-from bench.records.files import write_json
+from bench.records.files import read_model, write_json
 from bench.records.record import Record
 from bench.schema.base import Spec
 from bench.schema.load import Located
@@ -53,15 +53,11 @@ def load(located: Located, tier: Tier) -> Baseline | None:
     """The baseline; None where there is none. BenchError where the file is not the suite's baseline."""
     path = baseline_file(located, tier)
     try:
-        baseline = Baseline.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
+        baseline = read_model(path, Baseline, "a baseline", "restore it or remove it")
     except OSError as error:
         raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BenchError(f"{path}: not a baseline ({where}: {first['msg']}); restore it or remove it") from None
+    if baseline is None:
+        return None
     if (baseline.suite, baseline.tier) != (located.name, tier):
         raise BenchError(f"{path}: the baseline of {baseline.suite}, tier {baseline.tier}; restore it")
     for entry in baseline.entries:
@@ -78,8 +74,9 @@ def _changed(record: Record) -> str | None:
             return "its protocol (data, metric, schedule) is not that of its identity"
     except ValueError:  # NaN in the protocol
         return "its protocol holds no numbers"
-    pin = record.protocol["data"]["pin"]
-    return None if record.data.pin == pin else f"data pin {record.data.pin[:19]}…, its protocol says {pin[:19]}…"
+    if record.data.pin == record.pin:
+        return None
+    return f"data pin {record.data.pin[:19]}…, its protocol says {record.pin[:19]}…"
 
 
 def gather_committed(located: Located, tier: Tier) -> Results:
@@ -114,7 +111,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in row.jobs}
     earlier = load(located, tier)
     if earlier is not None:
-        entries = _earlier_sittings(earlier, results) | entries
+        entries = _earlier_repetitions(earlier, results) | entries
     if rows and earlier is not None:
         kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
         entries = kept | entries
@@ -133,7 +130,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     return path
 
 
-def _earlier_sittings(earlier: Baseline, results: Results) -> dict[tuple[str, int], Entry]:
+def _earlier_repetitions(earlier: Baseline, results: Results) -> dict[tuple[str, int], Entry]:
     """Repetitions beyond those that are here, of the very jobs that would be run now."""
     kept = {(e.row, e.repetition): e for e in earlier.entries}
     jobs = plan(results.located, results.tier, further=lambda job: (job.row.id, job.repetition) in kept)

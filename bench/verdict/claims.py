@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
+from bench.evaluation.metric import metric_of
 from bench.schema.claim import Claim, Limit
 from bench.statistics.paired import interaction
 from bench.statistics.rules import Answer, Question, judge_claims
-from bench.verdict.faults import HEADLINE, fault, taint
+from bench.verdict.faults import fault, taint
 from bench.verdict.gather import Results
 
 Status = Literal["holds", "fails", "inconclusive", "out of regime", "not run"]
@@ -100,11 +101,8 @@ def _pairs(results: Results, claim: Claim) -> _Pairs:
     if not pairs:
         return _Pairs("no seed has a result of every row in one environment")
     others = len(every) - len(pairs)
-    lacking = (
-        f"{others} {'seed has' if others == 1 else 'seeds have'} no result of every row in one environment"
-        if others
-        else ""
-    )
+    seeds = "1 seed" if others == 1 else f"{others} seeds"
+    lacking = f"{seeds} skipped: some row has no result in the same environment" if others else ""
     points = [[runs[row][repetition].points for row in claim.rows] for repetition in pairs]
     taints = [run.taint for found in runs.values() for n, run in found.items() if n in pairs and run.taint]
     keys = tuple(dict.fromkeys(pairs.values()))
@@ -194,7 +192,7 @@ def _outside(results: Results, claim: Claim) -> _Outside | None:
 
 def _loss(results: Results, limit: Limit) -> float | None:
     """Difference of the means over all sound runs, in points of the headline metric."""
-    metric = HEADLINE[results.located.suite.tiers[results.tier].metric.variant]
+    metric = metric_of(results.located.suite.tiers[results.tier].metric).headline
     means = []
     for row in (limit.reference, limit.row):
         values = [run.points for run in _runs(results, row, metric).values()]

@@ -1,21 +1,18 @@
 """What makes a finished job no result at all, whatever its AP."""
 
+from bench.evaluation.metric import METRICS
 from bench.external.store import ExternalRecord
 from bench.records.record import Record
 from bench.schema.placement import Pins
 from bench.verdict.gather import JobResult, RowResult
-
-HEADLINE = {"coco": "AP", "voc07": "mAP", "voc12": "mAP"}
-"""The metric that verdicts look at first, by metric variant."""
-
 
 UNPINNED = "unpinned data"
 
 
 def headline(record: Record) -> str | None:
     """Name of the metric that decides between `regressed` and `improved`; None for an unknown variant."""
-    metric = record.protocol.get("metric")
-    return HEADLINE.get(str(metric.get("variant"))) if isinstance(metric, dict) else None
+    found = METRICS.get(record.variant or "")
+    return None if found is None else found.headline
 
 
 def fault(result: JobResult) -> str | None:
@@ -25,7 +22,7 @@ def fault(result: JobResult) -> str | None:
     pins = result.job.row.pins.get(result.job.tier)
     if pins is not None and (wrong := _misplaced(result.record.placement, pins)):
         return wrong
-    if (pinned := result.record.protocol["data"]["pin"]) != result.record.data.pin:
+    if (pinned := result.record.pin) != result.record.data.pin:
         return f"data pin {result.record.data.pin[:19]}…, its protocol says {pinned[:19]}…"
     return undefined(result.record)
 

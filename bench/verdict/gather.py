@@ -67,7 +67,7 @@ def gather(located: Located, tier: Tier) -> Results:
         return seen[job.identity]
 
     results = collect(located, tier, find, lambda job: store.folder(job.identity).ended)
-    pin = next((r.job.protocol["data"]["pin"] for r in results.jobs if r.job.blocked is None), None)
+    pin = next((r.job.protocol.pin for r in results.jobs if r.job.blocked is None), None)
     external = gather_external(located, tier, pin)
     return replace(results, rows=tuple(replace(row, external=external[row.row.id]) for row in results.rows))
 
@@ -105,7 +105,7 @@ def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
 
 def _strange(record: Record, job: Job, path: Path) -> str:
     try:
-        what = "; ".join(changes(job.protocol, record.protocol)) or "its identity is another"
+        what = "; ".join(changes(job.raw, record.protocol)) or "its identity is another"
     except ValueError:  # as below
         what = "it holds no numbers"
     return f"{path}: its protocol is not the job's ({what}); remove it"

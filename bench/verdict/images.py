@@ -3,43 +3,22 @@
 Imports no torch.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.data.dataset import Dataset
-from bench.data.load import load
-from bench.errors import BenchError, UsageError
-from bench.evaluation.matching import Matches, match_coco, match_voc
-from bench.evaluation.predictions import Predictions
-from bench.external.protocol import scoring_protocol
-from bench.external.store import ExternalRecord, ExternalStore
-from bench.plan.changes import changes
-from bench.plan.jobs import plan
-from bench.records.record import Record
-from bench.records.store import LOCAL, Store
-from bench.schema.load import load_suite
-from bench.schema.suite import Metric, Tier
+from bench.errors import BenchError
+from bench.evaluation.metric import metric_of
+from bench.schema.base import parse
+from bench.schema.suite import Metric
 from bench.statistics.bootstrap import Comparison, compare_images
+from bench.verdict.sides import Side, data_of, detections_of, refuse_different
 
 SAME = 1e-9
 """A record's metrics and those of its predictions differ by less."""
-_ROW = re.compile(r"(?P<suite>[^:]+):(?P<row>[^:]+)(:(?P<seed>\d{1,9}))?")
-_IDENTITY = re.compile(r"[0-9a-f]{6,64}")
-_ASKED_BY = re.compile(r"(?P<suite>.+) (?P<row>\S+) (?P<tier>\S+) seed (?P<seed>\d+)")
 Detections = Sequence[Mapping[str, Any]]
-
-
-class Side(NamedTuple):
-    """A record, and the file of its predictions."""
-
-    name: str
-    record: Record
-    predictions: Path
 
 
 class Task(NamedTuple):
@@ -50,24 +29,6 @@ class Task(NamedTuple):
     jobs: int
 
 
-def find_side(text: str, root: Path, tier: Tier) -> Side:
-    """The record that `SUITE:ROW`, `SUITE:ROW:SEED` (at the tier) or the beginning of an identity names.
-
-    Raises UsageError where it names none or several, BenchError where the record cannot be read.
-    """
-    if (match := _ROW.fullmatch(text)) is not None:
-        return _of_row(root, match["suite"], match["row"], tier, int(match["seed"] or 0))
-    if not _IDENTITY.fullmatch(text):
-        raise UsageError(
-            f"{text}: neither SUITE:ROW nor 6 or more digits of an identity; detection files are compared with --gt"
-        )
-    found = {side.record.identity: side for side in _all(root) if side.record.identity.startswith(text)}
-    if len(found) != 1:
-        what = f"{len(found)} records have identities that begin so" if found else "no record has such an identity"
-        raise UsageError(f"{text}: {what} below {root / LOCAL}")
-    return next(iter(found.values()))
-
-
 def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Comparison, Metric]:
     """B minus A, with the metric that both were scored by.
 
@@ -75,17 +36,9 @@ def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Compariso
     here, or are no longer those of the records.
     """
     refuse_different(a, b, ("data", "metric"))
-    metric = Metric.model_validate_json(json.dumps(a.record.protocol["metric"]))
+    metric = parse(Metric, a.record.part("metric"))
     gt = data_of(a, root).coco
     return compare_detections(gt, detections_of(a), detections_of(b), metric, task, (a, b)), metric
-
-
-def refuse_different(a: Side, b: Side, parts: Sequence[str]) -> None:
-    """Raise UsageError where these parts of the two protocols differ."""
-    for what in parts:
-        if differences := changes(a.record.protocol[what], b.record.protocol[what]):
-            listed = "; ".join(f"{what}.{text}" for text in differences)
-            raise UsageError(f"{a.name} and {b.name} are not compared: {listed}")
 
 
 def compare_detections(
@@ -95,84 +48,17 @@ def compare_detections(
 
     Raises UsageError for an impossible IoU, BenchError for a detection on an image or of a category that `gt` lacks.
     """
-    match = _matcher(gt, metric)
+    scored = metric_of(metric)
+    match = partial(scored.match, gt)
     if task.jobs > 1:
         with ProcessPoolExecutor(2) as pool:
             one, two = pool.map(match, (a, b))
     else:
         one, two = match(a), match(b)
-    comparison = compare_images(one, two, metric.variant, task.replicates, task.seed, task.jobs)
+    comparison = compare_images(one, two, scored, task.replicates, task.seed, task.jobs)
     for index, side in enumerate(sides):
         _confirm(side, comparison, index)
     return comparison
-
-
-def _matcher(gt: Mapping[str, Any], metric: Metric) -> Callable[[Detections], Matches]:
-    if metric.variant == "coco":
-        return partial(match_coco, gt, area_scale=(metric.area_side / 640) ** 2)
-    return partial(match_voc, gt, iou=metric.iou, pixels=metric.pixels)
-
-
-def _of_row(root: Path, suite: str, row: str, tier: Tier, seed: int) -> Side:
-    located = load_suite(suite, root)
-    rows = [r.id for r in located.suite.rows]
-    if row not in rows:
-        raise UsageError(f"{located.name} has no row {row!r}; it has {', '.join(rows)}")
-    job = next((j for j in plan(located, tier) if (j.row.id, j.repetition) == (row, seed)), None)
-    if job is not None and (side := _local(Store(root), job.identity)) is not None:
-        return side
-    store = ExternalStore(root, located.name, tier)
-    if store.record_file(row, seed).exists():
-        return _external(store, row, seed, store.load(row, seed))
-    raise UsageError(f"{store.name(row, seed)} has no record; `qdet-bench run` or `submit` makes one")
-
-
-def _local(store: Store, identity: str) -> Side | None:
-    folder = store.folder(identity)
-    record = folder.record()
-    return None if record is None else Side(record.provenance.asked_by, record, folder.predictions)
-
-
-def _external(store: ExternalStore, row: str, seed: int, record: ExternalRecord) -> Side:
-    predictions = store.predictions_file(row, seed, record.predictions.digest)
-    return Side(f"{store.name(row, seed)} (external)", record, predictions)
-
-
-def _all(root: Path) -> Iterator[Side]:
-    store = Store(root)
-    for path in sorted(store.jobs.glob("*/record.json")):
-        if (side := _local(store, path.parent.name)) is not None:
-            yield side
-    base = root / LOCAL / "external"
-    for path in sorted(base.rglob("*.json")):
-        folder = path.parent.relative_to(base)
-        row, _, seed = path.stem.rpartition(".")
-        external = ExternalStore(root, folder.parent.as_posix(), folder.name)
-        yield _external(external, row, int(seed), external.load(row, int(seed)))
-
-
-def data_of(side: Side, root: Path) -> Dataset:
-    """What the record's predictions are of; BenchError where it is not here, or its suite declares other data now."""
-    asked = _ASKED_BY.fullmatch(side.record.provenance.asked_by)
-    if asked is None:
-        raise BenchError(f"{side.name}: its record does not say which suite it was run for")
-    located = load_suite(asked["suite"], root)
-    spec = next((spec for tier, spec in located.suite.tiers.items() if tier == asked["tier"]), None)
-    if spec is None:
-        raise BenchError(f"{side.name}: {located.name} no longer has tier {asked['tier']}, so its data are not known")
-    now = scoring_protocol(located, next(t for t, s in located.suite.tiers.items() if s is spec))["data"]
-    if differences := changes(side.record.protocol["data"], now):
-        listed = "; ".join(f"data.{text}" for text in differences)
-        raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")
-    return load(spec.data, side.record.protocol.get("scored", "test"), located.root, Store(located.root).data_cache)
-
-
-def detections_of(side: Side) -> Detections:
-    """The saved predictions, a COCO result list; BenchError where they are no longer those of the record."""
-    predictions = Predictions.load(side.predictions)
-    if predictions.digest() != side.record.predictions.digest:
-        raise BenchError(f"{side.predictions}: not the predictions of {side.name}; run the job again")
-    return predictions.to_coco()
 
 
 def _confirm(side: Side, comparison: Comparison, index: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from bench.plan.changes import differences
 from bench.records.record import Record
 from bench.verdict.faults import headline
 from bench.verdict.tolerances import Absolute, Exact, Peers, Ratio, Statistical, judge_move
@@ -48,8 +49,8 @@ def compare(
     if here.data.pin != there.data.pin:
         message = f"not compared: data pin {_short(here.data.pin)}, there {_short(there.data.pin)}"
         return Comparison("inconclusive", message)
-    if here.protocol["metric"] != there.protocol.get("metric"):
-        what = _listed(_differences(here.protocol["metric"], there.protocol.get("metric"), "metric"))
+    if here.part("metric") != there.part("metric"):
+        what = _listed(_differences(here.part("metric"), there.part("metric"), "metric"))
         return Comparison("inconclusive", f"not compared: {what}")
     if here.identity != there.identity:
         what = _listed(_differences(here.protocol, there.protocol)) or "its form"
@@ -109,12 +110,8 @@ def _moves(here: Record, there: Record) -> Iterator[_Move]:
 
 
 def _differences(here: Any, there: Any, path: str = "") -> list[str]:
-    """The leaves in which two JSON values differ, as `recipe.optimizer.lr 0.01, there 0.1`."""
-    if not (isinstance(here, dict) and isinstance(there, dict)):
-        return [] if here == there else [f"{path} {_short(here)}, there {_short(there)}"]
-    keys = dict.fromkeys([*here, *there])
-    found = (_differences(here.get(k), there.get(k), f"{path}.{k}" if path else str(k)) for k in keys)
-    return [text for texts in found for text in texts]
+    """The places in which two JSON values differ, as `recipe.optimizer.lr 0.01, there 0.1`."""
+    return [f"{at.path} {at.old}, there {at.new}" for at in differences(here, there, path)]
 
 
 def _listed(texts: list[str]) -> str:

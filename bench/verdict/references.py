@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from bench.evaluation.metric import metric_of
 from bench.records.record import Record
 from bench.schema.load import Located
 from bench.schema.publications import load_published
 from bench.schema.published import PublishedRow, PublishedTable
-from bench.schema.suite import Metric, Row
+from bench.schema.suite import Row
 from bench.statistics.rules import judge_reference
-from bench.verdict.faults import HEADLINE, UNPINNED, sound_external, sound_runs, taint
+from bench.verdict.faults import UNPINNED, sound_external, sound_runs, taint
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.verdicts import Status, Verdict
 
@@ -58,13 +59,7 @@ def _judge_measured(
         return "not run", "not run at tier paper"
     if not sound:
         return "not run", "there is no result"
-    return _judge_runs(results, sound, published, table, trained=not _is_evaluation(sound[0]))
-
-
-def _is_evaluation(record: Record) -> bool:
-    """A published checkpoint, scored as it is: nothing in it varies from seed to seed."""
-    protocol = record.protocol
-    return not (protocol["recipe"] or protocol["start"] or protocol["methods"])
+    return _judge_runs(results, sound, published, table, trained=not sound[0].is_evaluation)
 
 
 def _judge_runs(
@@ -78,8 +73,9 @@ def _judge_runs(
         return "inconclusive", f"no verdict may rest on this number ({why})"
     if published.kind == "gain":
         return "inconclusive", "a published gain is no number of one row; a claim tests it"
-    name = HEADLINE[metric.variant]
-    value = next((number for key, number in published.metrics.items() if key in _names(metric)), None)
+    scored = metric_of(metric)
+    name = scored.headline
+    value = next((number for key, number in published.metrics.items() if key in scored.published_names()), None)
     if value is None:
         return "inconclusive", f"not compared: no {name} is published"
     if any(taint(record) == UNPINNED for record in records):
@@ -96,9 +92,3 @@ def _selected(records: Sequence[Record], name: str, table: PublishedTable) -> tu
     if table.selection == "best" and len(found) == len(records):
         return found, "best "
     return [record.metrics[name] for record in records], ""
-
-
-def _names(metric: Metric) -> tuple[str, ...]:
-    """How a table may call the headline metric; a VOC mAP at IoU .5 is often called AP50."""
-    name = HEADLINE[metric.variant]
-    return (name, "AP50") if name == "mAP" and metric.iou == 0.5 else (name,)

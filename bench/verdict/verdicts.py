@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.errors import Exit
+
 Kind = Literal["result", "baseline", "reference", "external"]
 """What it is about: the job itself, our earlier record, the published number, what was submitted to the row."""
 Status = Literal[
@@ -24,7 +26,6 @@ Status = Literal[
 ]
 FAILING: frozenset[Status] = frozenset({"regressed", "improved", "changed", "fails"})
 INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked", "inconclusive"})
-FAILED_EXIT, INCOMPLETE_EXIT = 1, 3
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Verdict:
         }
 
 
-def exit_code(verdicts: Iterable[Verdict], gate: bool) -> int:
-    """1 where one fails, else 3 where a result is absent or could not be compared, else 0; a gate lets those pass.
+def exit_code(verdicts: Iterable[Verdict], gate: bool) -> Exit:
+    """FAILED where one fails, else INCOMPLETE where a result is absent or not comparable; a gate lets those pass.
 
     What a verdict on a published number says never changes it.
     """
     found = {verdict.status for verdict in verdicts if verdict.kind != "reference"}
     if found & FAILING:
-        return FAILED_EXIT
-    return INCOMPLETE_EXIT if found & INCOMPLETE and not gate else 0
+        return Exit.FAILED
+    return Exit.INCOMPLETE if found & INCOMPLETE and not gate else Exit.OK

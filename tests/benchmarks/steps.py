@@ -8,12 +8,13 @@ import torch
 from conftest import PROJECT
 from torch import nn
 
+from bench.calibration.batches import Batches
 from bench.data.load import load
 from bench.detectors.build import build_detector
 from bench.detectors.pipeline import Draw, train_loader
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.engine.training import optim_wrapper
-from bench.methods.protocol import build
+from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
@@ -64,9 +65,9 @@ def step_pair(name: str, cache: Path) -> tuple[Step, Step]:
     _settle(plain, batch)
     quantized = copy.deepcopy(plain)
     placement = trace_placement(quantized, batch, policy, Bits.parse("4/4"))
-    (method,) = build([use.model_dump() for use in TABLE.row("lsq-w4a4").methods])
+    method = LSQ(TABLE.row("lsq-w4a4").methods[0].options)
     apply(quantized, placement, method.make_quantizers(placement))
-    method.calibrate(quantized, passes(quantized, [batch]))
+    method.calibrate(quantized, Batches(quantized, [batch]))
     torch.manual_seed(0)
     return Step(plain, batch), Step(quantized, batch)
 
@@ -78,6 +79,6 @@ def _settle(model: nn.Module, batch: dict[str, Any]) -> None:
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        next(passes(model.train(), [batch]))()
+        next(iter(Batches(model.train(), [batch])))()
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum

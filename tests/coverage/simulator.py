@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.evaluation.matching import Matches, Ranked, runs
+from bench.evaluation.metric import metric_of
 from bench.evaluation.resample import average_precisions
 from bench.evaluation.voc import HIT, MISS
+from bench.schema.suite import Metric
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
+COCO = metric_of(Metric(variant="coco"))
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 SCORE_FLOOR = 0.05
 
@@ -101,7 +104,7 @@ class World:
 
 def mean_ap(matches: Matches, weights: Ints) -> Floats:
     """R: COCO AP of each replicate."""
-    return np.asarray(np.nanmean(average_precisions(matches, weights, "coco")[:, :, 0].mean(axis=2), axis=1))
+    return np.asarray(np.nanmean(average_precisions(matches, weights, COCO)[:, :, 0].mean(axis=2), axis=1))
 
 
 def truth(world: World, rng: np.random.Generator, images: int, parts: int) -> tuple[float, float, float]:

@@ -176,3 +176,14 @@ def load_pin(name: str, root: Path) -> Pin:
     if (path.parent / file.outs[0].path) != wanted:
         raise UsageError(f"{shown(path)}: outs[0].path must be {wanted.relative_to(path.parent).as_posix()}")
     return pin
+
+
+def load_pins(root: Path) -> tuple[list[Pin], dict[str, str]]:
+    """All pins below `root`, and by name what is wrong with the others."""
+    found, wrong = [], {}
+    for name in names(root):
+        try:
+            found.append(load_pin(name, root))
+        except UsageError as error:
+            wrong[name] = str(error)
+    return found, wrong

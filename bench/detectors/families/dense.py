@@ -6,24 +6,30 @@ from bench.detectors.families.resnet import group_norm, scale_resnet
 from bench.schema.detector import DetectorScale
 
 
-def retinanet(model: Any, scale: DetectorScale, num_classes: int) -> None:
+class RetinaNet:
     """RetinaNet: nine anchors a place, focal loss."""
-    _dense(model, scale, num_classes)
-    if scale.head_init_std is not None:
-        reg = dict(type="Normal", name="retina_reg", std=0.01)
-        cls = dict(type="Normal", name="retina_cls", std=0.01, bias_prob=0.01)
-        model.bbox_head.init_cfg = _normal(scale.head_init_std, [cls, reg])
+
+    def configure(self, model: Any, scale: DetectorScale, classes: int) -> None:
+        """As `bench.detectors.protocol`."""
+        _dense(model, scale, classes)
+        if scale.head_init_std is not None:
+            reg = dict(type="Normal", name="retina_reg", std=0.01)
+            cls = dict(type="Normal", name="retina_cls", std=0.01, bias_prob=0.01)
+            model.bbox_head.init_cfg = _normal(scale.head_init_std, [cls, reg])
 
 
-def atss(model: Any, scale: DetectorScale, num_classes: int) -> None:
+class ATSS:
     """ATSS: one anchor a place, and a centerness."""
-    _dense(model, scale, num_classes)
-    if scale.neck_width is not None:
-        model.bbox_head.norm_cfg = group_norm(scale.neck_width)
-    if scale.head_init_std is not None:
-        others = [dict(type="Normal", name=name, std=0.01) for name in ("atss_reg", "atss_centerness")]
-        cls = dict(type="Normal", name="atss_cls", std=0.01, bias_prob=0.01)
-        model.bbox_head.init_cfg = _normal(scale.head_init_std, [cls, *others])
+
+    def configure(self, model: Any, scale: DetectorScale, classes: int) -> None:
+        """As `bench.detectors.protocol`."""
+        _dense(model, scale, classes)
+        if scale.neck_width is not None:
+            model.bbox_head.norm_cfg = group_norm(scale.neck_width)
+        if scale.head_init_std is not None:
+            others = [dict(type="Normal", name=name, std=0.01) for name in ("atss_reg", "atss_centerness")]
+            cls = dict(type="Normal", name="atss_cls", std=0.01, bias_prob=0.01)
+            model.bbox_head.init_cfg = _normal(scale.head_init_std, [cls, *others])
 
 
 def _dense(model: Any, scale: DetectorScale, num_classes: int) -> None:

@@ -7,26 +7,35 @@ from bench.detectors.families.resnet import group_norm, scale_resnet
 from bench.schema.detector import DetectorScale, TransformerScale
 
 
-def detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
+class DETR:
     """DETR: one feature level, attention over all of its places, a class a query."""
-    _common(model, scale, num_classes, candidates=1)
+
+    def configure(self, model: Any, scale: DetectorScale, classes: int) -> None:
+        """As `bench.detectors.protocol`."""
+        _common(model, scale, classes, candidates=1)
 
 
-def dab_detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
+class DABDETR:
     """DAB-DETR: queries are boxes, and one query may be several classes."""
-    _common(model, scale, num_classes, candidates=num_classes)
+
+    def configure(self, model: Any, scale: DetectorScale, classes: int) -> None:
+        """As `bench.detectors.protocol`."""
+        _common(model, scale, classes, candidates=classes)
 
 
-def deformable_detr(model: Any, scale: DetectorScale, num_classes: int) -> None:
+class DeformableDETR:
     """Deformable DETR, with or without refinement: several levels, attention to a few places of each."""
-    _common(model, scale, num_classes, candidates=num_classes)
-    transformer = scale.transformer or TransformerScale()
-    if transformer.width is not None:
-        model.neck.norm_cfg = group_norm(transformer.width)
-    levels = transformer.levels or model.num_feature_levels
-    model.num_feature_levels = model.neck.num_outs = levels
-    model.encoder.layer_cfg.self_attn_cfg.num_levels = levels
-    model.decoder.layer_cfg.cross_attn_cfg.num_levels = levels
+
+    def configure(self, model: Any, scale: DetectorScale, classes: int) -> None:
+        """As `bench.detectors.protocol`."""
+        _common(model, scale, classes, candidates=classes)
+        transformer = scale.transformer or TransformerScale()
+        if transformer.width is not None:
+            model.neck.norm_cfg = group_norm(transformer.width)
+        levels = transformer.levels or model.num_feature_levels
+        model.num_feature_levels = model.neck.num_outs = levels
+        model.encoder.layer_cfg.self_attn_cfg.num_levels = levels
+        model.decoder.layer_cfg.cross_attn_cfg.num_levels = levels
 
 
 def _common(model: Any, scale: DetectorScale, num_classes: int, candidates: int) -> None:

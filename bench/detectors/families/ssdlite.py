@@ -14,33 +14,36 @@ MMDET_SIDE = 320
 """px, the input that mmdet's anchor sizes are for."""
 
 
-def ssdlite(model: Any, scale: DetectorScale, num_classes: int) -> None:
+class SSDLite:
     """SSDLite; anchor sizes follow the input's smaller side unless they are declared."""
-    backbone, neck, head = model.backbone, model.neck, model.bbox_head
-    if scale.widen is not None:
-        backbone.widen_factor = scale.widen
-    if scale.stages is not None:
-        backbone.out_indices = scale.stages
-    stages = tuple(backbone.out_indices)
-    inner = tuple(_width(stage, scale.widen or 1.0) for stage in stages)
-    extra = scale.ssd.extra_widths if scale.ssd else tuple(neck.out_channels[len(neck.in_channels) :])
-    widths = inner + extra
-    neck.update(in_channels=inner, out_channels=widths)
-    neck.update(level_strides=(2,) * len(extra), level_paddings=(1,) * len(extra))
-    head.update(in_channels=widths, num_classes=num_classes)
-    anchors = head.anchor_generator
-    if scale.ssd is not None:
-        sizes = list(scale.ssd.anchor_sizes)
-    else:
-        factor = min(scale.input.size) / MMDET_SIDE
-        sizes = [size * factor for size in (*anchors.min_sizes, anchors.max_sizes[-1])]
-    if len(sizes) != len(widths) + 1:
-        raise BenchError(f"SSDLite has {len(widths)} levels here, so it needs {len(widths) + 1} anchor sizes")
-    strides = _strides(scale.input, stages, len(extra))
-    anchors.update(strides=strides, ratios=[[2, 3]] * len(widths), min_sizes=sizes[:-1], max_sizes=sizes[1:])
-    test = scale.test
-    model.test_cfg.update(score_thr=test.score_threshold, nms_pre=test.pre_nms, max_per_img=test.max_per_image)
-    model.test_cfg.nms.iou_threshold = test.nms_iou
+
+    def configure(self, model: Any, scale: DetectorScale, classes: int) -> None:
+        """As `bench.detectors.protocol`."""
+        backbone, neck, head = model.backbone, model.neck, model.bbox_head
+        if scale.widen is not None:
+            backbone.widen_factor = scale.widen
+        if scale.stages is not None:
+            backbone.out_indices = scale.stages
+        stages = tuple(backbone.out_indices)
+        inner = tuple(_width(stage, scale.widen or 1.0) for stage in stages)
+        extra = scale.ssd.extra_widths if scale.ssd else tuple(neck.out_channels[len(neck.in_channels) :])
+        widths = inner + extra
+        neck.update(in_channels=inner, out_channels=widths)
+        neck.update(level_strides=(2,) * len(extra), level_paddings=(1,) * len(extra))
+        head.update(in_channels=widths, num_classes=classes)
+        anchors = head.anchor_generator
+        if scale.ssd is not None:
+            sizes = list(scale.ssd.anchor_sizes)
+        else:
+            factor = min(scale.input.size) / MMDET_SIDE
+            sizes = [size * factor for size in (*anchors.min_sizes, anchors.max_sizes[-1])]
+        if len(sizes) != len(widths) + 1:
+            raise BenchError(f"SSDLite has {len(widths)} levels here, so it needs {len(widths) + 1} anchor sizes")
+        strides = _strides(scale.input, stages, len(extra))
+        anchors.update(strides=strides, ratios=[[2, 3]] * len(widths), min_sizes=sizes[:-1], max_sizes=sizes[1:])
+        test = scale.test
+        model.test_cfg.update(score_thr=test.score_threshold, nms_pre=test.pre_nms, max_per_img=test.max_per_image)
+        model.test_cfg.nms.iou_threshold = test.nms_iou
 
 
 def _width(stage: int, widen: float) -> int:

@@ -1,4 +1,4 @@
-"""Evidence over several sittings and machines: committed records go back into the local store, and `run` goes on there.
+"""Committed records go back into the local store, so that `run` goes on there: on another day or another machine.
 
 Rows that others start from need their checkpoint, which `accept --checkpoints` keeps in `baselines/checkpoints/`.
 """

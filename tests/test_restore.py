@@ -1,4 +1,4 @@
-"""Runs of many seeds over several sittings: what was accepted earlier stays, and `restore` lets `run` go on there."""
+"""Runs of many seeds on several days: what was accepted earlier stays, and `restore` lets `run` go on there."""
 
 import hashlib
 from pathlib import Path
@@ -8,14 +8,14 @@ from conftest import SUITE, bench, make_root
 from factories import job_of, located, measure_all, store_record, suite_data
 
 from bench.cli.main import main
-from bench.cli.table import make_table
 from bench.errors import BenchError
 from bench.plan.jobs import plan
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.schema.load import Located
 from bench.verdict.baseline import accept, load
 from bench.verdict.gather import gather
-from bench.verdict.sittings import keep_checkpoints, kept_checkpoint, restore
+from bench.verdict.restore import keep_checkpoints, kept_checkpoint, restore
 
 WEIGHTS = b"weights of the start"
 
@@ -105,7 +105,7 @@ def test_records_of_an_earlier_protocol_are_left_out(suite: Located) -> None:
     assert not found.restored and set(found.left.values()) == {"its protocol is another now"}
 
 
-def test_a_later_sitting_adds_to_the_baseline(suite: Located) -> None:
+def test_a_later_day_adds_to_the_baseline(suite: Located) -> None:
     forget(suite)
     measure_all(suite)
     measure(suite, "lsq", 0)

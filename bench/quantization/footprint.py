@@ -1,26 +1,19 @@
-"""What a row's detector costs to store and to run: parameters, bytes, and bit operations (BOPs)."""
+"""What a detector costs to store and to run: parameters, bytes, and bit operations (BOPs)."""
 
-import json
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from bench.engine.inspect import build, empty_batch
-from bench.engine.place import passes, trace_placement
-from bench.plan.jobs import Job
-from bench.quantization.attention import explicit_attention
 from bench.quantization.placement import Placement
-from bench.schema.bits import Bits
-from bench.schema.placement import Policy
 
 FP_BITS = 32
 
 
 class Footprint(NamedTuple):
-    """Of one image at the tier's input size. Convolutions and linear layers count; attention's products do not."""
+    """Of one pass. Convolutions and linear layers count; attention's products do not."""
 
     parameters: int
     bytes: int
@@ -31,17 +24,9 @@ class Footprint(NamedTuple):
     """Sum over layers of MACs x weight bits x activation bits."""
 
 
-def footprint(job: Job, root: Path) -> Footprint:
-    """Build the job's detector, for the classes of its data, and count; needs no checkpoint."""
-    model, scale = build(job, root)
-    batch = empty_batch(*scale.input.size)
-    placement = None
-    if job.protocol["policy"]:
-        policy = Policy.model_validate_json(json.dumps(job.protocol["policy"]))
-        placement = trace_placement(model, batch, policy, Bits.parse(job.protocol["bits"]))
-    # torch's own attention would hide its projections from the count.
-    explicit_attention(model)
-    macs = _macs(model, batch)
+def footprint(model: nn.Module, forward: Callable[[], Any], placement: Placement | None) -> Footprint:
+    """Count in the pass `forward` of `model`, which has no quantizers yet; None: nothing is quantized."""
+    macs = _macs(model, forward)
     weights, inputs = _bits(placement)
     return Footprint(
         parameters=sum(p.numel() for p in model.parameters()),
@@ -62,8 +47,8 @@ def _bits(placement: Placement | None) -> tuple[dict[str, int], dict[tuple[str, 
 
 
 @torch.no_grad()
-def _macs(model: nn.Module, batch: dict[str, Any]) -> "Counter[tuple[str, int]]":
-    """By the layer and the number of its call in one pass."""
+def _macs(model: nn.Module, forward: Callable[[], Any]) -> "Counter[tuple[str, int]]":
+    """By the layer and the number of its call in the pass."""
     found: Counter[tuple[str, int]] = Counter()
     calls: Counter[str] = Counter()
 
@@ -77,9 +62,8 @@ def _macs(model: nn.Module, batch: dict[str, Any]) -> "Counter[tuple[str, int]]"
 
     layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [module.register_forward_hook(watch(name)) for name, module in layers]
-    model.eval()
     try:
-        next(passes(model, [batch]))()
+        forward()
     finally:
         for handle in hooks:
             handle.remove()

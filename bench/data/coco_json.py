@@ -1,0 +1,118 @@
+"""The one reader of COCO's instances JSON (cocodataset.org/#format-data): of suites' data sets and of `score` alike.
+
+Refused, with file and entry, is what cannot be understood: wrong types, numbers that are not finite, ids that repeat.
+What is clear but useless is left out and reported: an annotation of an image or category that the file does not list,
+a box of negative width or height. An id may be a whole float; an annotation without one gets the next number above
+all others; an area that is absent, null or negative is width times height. Segmentations are not read.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.data.dataset import Problem
+from bench.data.entries import Entry, entries, read_json
+from bench.errors import UsageError
+
+Parts = list[dict[str, Any]]
+
+
+class CocoContent(NamedTuple):
+    """The fields that are used, entries in the order of the file."""
+
+    images: Parts
+    """`id`; `file_name` where it was asked for; `width` and `height`, px, 0 where absent."""
+    annotations: Parts
+    """`id`, `image_id`, `category_id`, `bbox` [x, y, w, h] (px), `area`, `iscrowd`; also `difficult` and
+    `train_ignore` where they stand in the file, as in one that was written from a Dataset."""
+    categories: Parts
+    """`id` and `name`; a name may repeat."""
+
+
+def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoContent:
+    """Read and check a whole file; what is left out is added to `problems`.
+
+    `files` asks for the images' file names. Raises UsageError for a file that is absent or wrong, that lists no image
+    or no category.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: ground truth must be an object with images, annotations and categories")
+    for key in ("images", "annotations", "categories"):
+        if key not in content:
+            raise UsageError(f"{path}: has no {key}")
+    images = [_image(entry, files) for entry in entries(path, content["images"], "image")]
+    categories: Parts = [
+        # 32 bits: those of a category in stored predictions.
+        {"id": entry.integer("id", bits=32), "name": entry.text("name")}
+        for entry in entries(path, content["categories"], "category", "categories")
+    ]
+    for plural, kind, parts in (("images", "image", images), ("categories", "category", categories)):
+        if not parts:
+            raise UsageError(f"{path}: lists no {kind}")
+        _refuse_repeats(path, plural, (part["id"] for part in parts))
+    annotations = _annotations(path, content["annotations"], problems)
+    known = {part["id"] for part in images}, {part["id"] for part in categories}
+    kept = [one for one in annotations if _is_usable(one, *known, path, problems)]
+    return CocoContent(images, kept, categories)
+
+
+def _image(entry: Entry, files: bool) -> dict[str, Any]:
+    named = {"file_name": entry.text("file_name")} if files else {}
+    return {"id": entry.integer("id"), **named, "width": entry.pixels("width"), "height": entry.pixels("height")}
+
+
+def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
+    found: Parts = []
+    without: Parts = []
+    for entry in entries(path, value, "annotation"):
+        raw = entry.value
+        box = entry.corner_and_size()
+        annotation: dict[str, Any] = {
+            "id": entry.integer("id") if "id" in raw else None,
+            "image_id": entry.integer("image_id"),
+            "category_id": entry.integer("category_id"),
+            "bbox": box,
+            "area": box[2] * box[3] if raw.get("area") is None else entry.number("area"),
+            "iscrowd": entry.flag("iscrowd"),
+        }
+        if "difficult" in raw:
+            annotation["difficult"] = entry.flag("difficult")
+        if "train_ignore" in raw:
+            annotation["train_ignore"] = entry.flag("train_ignore")
+        found.append(annotation)
+        if annotation["id"] is None:
+            without.append(annotation)
+    ids = [annotation["id"] for annotation in found if annotation["id"] is not None]
+    _refuse_repeats(path, "annotations", ids)
+    for number, annotation in enumerate(without, start=max(ids, default=0) + 1):
+        annotation["id"] = number
+    return found
+
+
+def _is_usable(
+    annotation: dict[str, Any], images: set[int], categories: set[int], path: Path, problems: list[Problem]
+) -> bool:
+    """Whether an annotation can be an object; reports why not, and mends an area that is none."""
+    _, _, width, height = annotation["bbox"]
+    if annotation["image_id"] not in images:
+        what = ("unknown-image", f"no image has id {annotation['image_id']}: dropped")
+    elif annotation["category_id"] not in categories:
+        what = ("unknown-category", f"no category has id {annotation['category_id']}: dropped")
+    elif width < 0 or height < 0:
+        what = ("degenerate-box", f"{annotation['bbox']}: no extent, dropped")
+    elif annotation["area"] < 0:
+        what = ("broken-area", f"{annotation['area']}: width times height is taken")
+        annotation["area"] = width * height
+    else:
+        return True
+    problems.append(Problem(what[0], f"{path.name} annotation {annotation['id']}", what[1]))
+    return what[0] == "broken-area"
+
+
+def _refuse_repeats(path: Path, plural: str, ids: Iterable[int]) -> None:
+    seen: set[int] = set()
+    for number in ids:
+        if number in seen:
+            raise UsageError(f"{path}: two {plural} have the id {number}")
+        seen.add(number)

@@ -1,0 +1,77 @@
+"""COCO JSON files as a data set. Imports nothing slow: planning identifies data by this."""
+
+import json
+import mmap
+import re
+from pathlib import Path
+
+from bench.data.dataset import Dataset
+from bench.data.kind import SPLITS, Digest, FolderKind
+from bench.data.paths import Listing, expand, stays_inside
+from bench.errors import BenchError
+from bench.schema.data import CocoData, CocoSplit, Split
+
+_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+class CocoKind(FolderKind[CocoData]):
+    """Read by `bench.data.coco`; identified by the bytes of its JSON files, and name and size of the images in them."""
+
+    usual_classes = 80
+
+    def __init__(self, spec: CocoData, root: Path) -> None:
+        super().__init__(spec, root)
+        self.path = spec.path
+
+    @property
+    def title(self) -> str:
+        """With the file that is scored."""
+        return f"{self.short_name} (COCO form): {self.spec.test.annotations}"
+
+    @property
+    def class_count(self) -> int | None:
+        """Known where the suite selects them."""
+        return len(self.spec.classes) if self.spec.classes else None
+
+    def absent(self) -> tuple[str, ...]:
+        """JSON files and folders of images."""
+        folder = self.folder
+        parts = [part for _, part in self._parts()]
+        files = dict.fromkeys(expand(part.annotations, folder) for part in parts)
+        folders = dict.fromkeys(expand(part.images, folder) for part in parts)
+        return (
+            *(f"{file}: no such file" for file in files if not file.exists()),
+            *(f"{path}: no such folder" for path in folders if not path.is_dir()),
+        )
+
+    def identify(self, digest: Digest) -> None:
+        """Split by split."""
+        folder = self.folder
+        for role, part in self._parts():
+            digest.add(role)
+            _add_split(digest, part, folder)
+
+    def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:
+        """`verify` probes every image of a large split too."""
+        from bench.data.coco import read_coco
+
+        return read_coco(self.spec, split, self.folder, verify=verify)
+
+    def _parts(self) -> list[tuple[Split, CocoSplit]]:
+        parts = [(split, getattr(self.spec, split)) for split in SPLITS]
+        return [(split, part) for split, part in parts if part is not None]
+
+
+def _add_split(digest: Digest, part: CocoSplit, folder: Path) -> None:
+    file = expand(part.annotations, folder)
+    listing = Listing(expand(part.images, folder))
+    try:
+        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            digest.add(content)
+            # Parsing the JSON of train2017 takes many times as long as finding its file names.
+            names = {json.loads(match) for match in _FILE_NAME.findall(content)}
+    except FileNotFoundError:
+        raise BenchError(f"{file}: no such file; put the annotations there or mend the suite") from None
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{file}: cannot be read as JSON: {error}") from None
+    digest.add_files(listing, filter(stays_inside, names))

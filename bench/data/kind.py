@@ -1,0 +1,129 @@
+"""What the rest of the project asks of a data set, whatever its form; one class for each form."""
+
+import hashlib
+import mmap
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import ClassVar, Generic, TypeVar
+
+from bench.data.dataset import Dataset
+from bench.data.paths import Listing, expand
+from bench.errors import UsageError
+from bench.schema.base import Spec
+from bench.schema.data import Split
+
+S = TypeVar("S", bound=Spec)
+SPLITS: tuple[Split, ...] = ("train", "tune", "test")
+
+
+class Digest:
+    """SHA-256 of a sequence of items; each is preceded by its length, so that no two sequences collide."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, *items: "str | bytes | mmap.mmap") -> None:
+        """Add items; a text is UTF-8."""
+        for item in items:
+            data = item.encode(errors="surrogatepass") if isinstance(item, str) else item
+            self._hash.update(len(data).to_bytes(8))
+            self._hash.update(data)
+
+    def add_files(self, listing: Listing, names: Iterable[str]) -> None:
+        """Name and size, in bytes, of each file of `listing`, in the order of the names."""
+        for name in sorted(set(names)):
+            size = str((listing.folder / name).stat().st_size) if listing.has(name) else "absent"
+            self.add(name, size)
+
+    def hexdigest(self) -> str:
+        """64 hex digits."""
+        return self._hash.hexdigest()
+
+
+class DataKind(ABC, Generic[S]):
+    """A data set as a suite declares it. `root` is where its relative paths start."""
+
+    usual_classes: ClassVar[int]
+    """Number of classes where the data are absent and the suite names none."""
+
+    def __init__(self, spec: S, root: Path) -> None:
+        self.spec, self.root = spec, root
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What commands call it."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What tables call it, the same wherever it lies."""
+
+    @property
+    @abstractmethod
+    def splits(self) -> tuple[Split, ...]:
+        """Those that are declared."""
+
+    @property
+    @abstractmethod
+    def class_count(self) -> int | None:
+        """Number of classes; None where only the data tell."""
+
+    @abstractmethod
+    def missing(self, cache: Path) -> str | None:
+        """Why the data set as a whole is not there, and the mend; None where it is. Shapes lie below `cache`."""
+
+    @abstractmethod
+    def absent(self) -> tuple[str, ...]:
+        """The files and folders that it names and that do not exist; UsageError for an unset variable in a path.
+
+        Single images and their annotation files are not looked for: the readers report those and go on.
+        """
+
+    @abstractmethod
+    def identify(self, digest: Digest) -> None:
+        """Add all that identifies the data, without reading pixels.
+
+        Raises BenchError for what is absent, UsageError for an unset variable in a path.
+        """
+
+    @abstractmethod
+    def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:
+        """Read one split; `verify` asks the reader to trust nothing that it can check."""
+
+
+class FolderKind(DataKind[S]):
+    """A user's own data: a folder, and files in it."""
+
+    path: str
+    """Of the folder, as the suite has it."""
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
+    def folder(self) -> Path:
+        """The path with its variables replaced; UsageError for one that is unset."""
+        return expand(self.path, self.root)
+
+    @property
+    def short_name(self) -> str:
+        """The folder's own name, since where it lies differs; all of a path that ends in a variable."""
+        name = PurePath(self.path).name
+        return self.path if not name or "}" in name else name
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The fields `train`, `tune` and `test` that are not empty."""
+        return tuple(split for split in SPLITS if getattr(self.spec, split))
+
+    def missing(self, cache: Path) -> str | None:
+        """Whether the folder is there."""
+        try:
+            folder = self.folder
+        except UsageError as error:
+            return str(error)
+        return None if folder.is_dir() else f"{folder}: no such folder; put the data there or mend the suite"

@@ -1,0 +1,87 @@
+"""A VOC directory as a data set. Imports nothing slow: planning identifies data by this."""
+
+import re
+from pathlib import Path
+
+from bench.data.dataset import Dataset
+from bench.data.kind import Digest, FolderKind
+from bench.data.paths import Listing, read_split
+from bench.schema.data import Split, VocData
+
+_FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
+
+
+class VocKind(FolderKind[VocData]):
+    """Read by `bench.data.voc`; identified by the bytes of the split lists and of the annotation files that they name,
+    and name and size of the images."""
+
+    usual_classes = 20
+
+    def __init__(self, spec: VocData, root: Path) -> None:
+        super().__init__(spec, root)
+        self.path = spec.path
+
+    @property
+    def title(self) -> str:
+        """With the splits that are scored."""
+        return f"{self.short_name} (VOC form): {', '.join(self.spec.test)}"
+
+    @property
+    def class_count(self) -> int | None:
+        """Known where the suite names them."""
+        return len(self.spec.classes) if self.spec.classes else None
+
+    def absent(self) -> tuple[str, ...]:
+        """Split lists, and folders of annotation files and images."""
+        folder = self.folder
+        splits = (*self.spec.train, *self.spec.tune, *self.spec.test)
+        parts = {split: folder / split.rpartition("/")[0] for split in splits}
+        wanted = {
+            parts[split] / "ImageSets" / "Main" / f"{split.rpartition('/')[2]}.txt": _there(part)
+            for split, part in parts.items()
+        }
+        found = [f"{file}: no such split list; {there}" for file, there in wanted.items() if not file.exists()]
+        folders = {part / name for part in parts.values() for name in ("Annotations", "JPEGImages")}
+        return (*found, *(f"{path}: no such folder" for path in sorted(folders) if not path.is_dir()))
+
+    def identify(self, digest: Digest) -> None:
+        """Split by split, then the images of each VOC directory."""
+        folder = self.folder
+        listings: dict[str, Listing] = {}
+        images: dict[str, set[str]] = {}
+        for role, splits in (("train", self.spec.train), ("tune", self.spec.tune), ("test", self.spec.test)):
+            for split in splits:
+                found = read_split(folder, split)
+                digest.add(role, split, found.file.read_bytes())
+                for part, id_ in sorted(found.members):
+                    if part not in listings:
+                        listings[part] = Listing(folder / part / "JPEGImages")
+                    xml = _bytes(folder / part / "Annotations" / f"{id_}.xml")
+                    digest.add(id_, xml)
+                    # Both names by which the reader may find the image; which one it takes is its business.
+                    names = {match.decode(errors="replace") for match in _FILENAME.findall(xml)}
+                    names = {name for name in names if listings[part].has(name)}
+                    images.setdefault(part, set()).update(names, {listings[part].image_of(id_) or id_})
+        for part in sorted(images):
+            digest.add(part)
+            digest.add_files(listings[part], images[part])
+
+    def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:
+        """The header of every image is probed in any case."""
+        from bench.data.voc import read_voc
+
+        return read_voc(self.spec, split, self.folder)
+
+
+def _there(part: Path) -> str:
+    """The split lists that a user may have meant."""
+    lists = (part / "ImageSets" / "Main").glob("*.txt")
+    return f"there: {', '.join(sorted(file.stem for file in lists)[:8]) or 'no split lists'}"
+
+
+def _bytes(path: Path) -> bytes:
+    """An annotation file that is absent counts as empty: the reader goes on without it."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,104 @@
+"""The methods of a row, made from their names and options; each hook runs over those that define it."""
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from bench.calibration.batches import Batches
+from bench.detectors.positives import Reshape
+from bench.errors import BenchError
+from bench.methods.protocol import Method
+from bench.quantization.apply import Quantizers
+from bench.quantization.placement import Placement, with_bits
+from bench.schema.methods import facts
+from bench.schema.protocol import VersionedMethod
+
+Regulariser = Callable[[nn.Module, dict[str, Any]], Tensor]
+
+
+class MethodStack:
+    """The methods of a row, in its order."""
+
+    def __init__(self, methods: Sequence[tuple[str, Method]]) -> None:
+        """`methods` with their names."""
+        self._methods = methods
+
+    @classmethod
+    def of(cls, uses: Iterable[VersionedMethod]) -> "MethodStack":
+        """BenchError where a class cannot be found."""
+        return cls([(use.name, _class(use.name)(use.parsed)) for use in uses])
+
+    def adapt_model(self, model: nn.Module) -> None:
+        """Let every method change the FP model."""
+        for _, method in self._having("adapt_model"):
+            method.adapt_model(model)
+
+    def allocate(self, model: nn.Module, placement: Placement, batches: Batches) -> Placement:
+        """The placement with the bits that methods give its sites."""
+        for name, method in self._having("allocate"):
+            placement = with_bits(placement, method.allocate(model, placement, batches), name)
+        return placement
+
+    def make_quantizers(self, placement: Placement) -> Quantizers:
+        """The quantizers of the one method that makes them; BenchError where none or several do, or a site has none."""
+        makers = self._having("make_quantizers")
+        if len(makers) != 1:
+            raise BenchError(f"{len(makers)} methods of the row make quantizers instead of one")
+        ((name, maker),) = makers
+        made, wanted = maker.make_quantizers(placement), {site.name for site in placement.sites}
+        if made.keys() != wanted:
+            odd = sorted(made.keys() ^ wanted)
+            raise BenchError(f"{name}: {len(odd)} quantizers are missing or no site's, first {odd[0]}")
+        return made
+
+    def calibrate(self, model: nn.Module, batches: Batches) -> None:
+        """Let every method initialise what it made."""
+        for _, method in self._having("calibrate"):
+            method.calibrate(model, batches)
+
+    @property
+    def regularisers(self) -> list[Regulariser]:
+        """What is added to the training loss."""
+        return [method.regulariser for _, method in self._having("regulariser")]
+
+    @property
+    def reshapes(self) -> list[Reshape]:
+        """What changes the losses of positive samples."""
+        return [method.reshape_losses for _, method in self._having("reshape_losses")]
+
+    @property
+    def finishes(self) -> bool:
+        """Whether a method changes the model after its training."""
+        return bool(self._having("after_training"))
+
+    def after_training(self, model: nn.Module) -> None:
+        """Let every method change the trained model."""
+        for _, method in self._having("after_training"):
+            method.after_training(model)
+
+    def facts(self, model: nn.Module) -> dict[str, dict[str, Any]]:
+        """By method what it chose; BenchError for what no record can hold, such as NaN or a tensor."""
+        found = {}
+        for name, method in self._having("facts"):
+            told = dict(method.facts(model))
+            try:
+                found[name] = json.loads(json.dumps(told, allow_nan=False))
+            except (TypeError, ValueError) as error:
+                raise BenchError(f"{name}: its facts are no finite JSON values: {error}") from None
+        return found
+
+    def _having(self, hook: str) -> list[tuple[str, Method]]:
+        """A class that derives from the protocol inherits its empty hooks; these do not count."""
+        return [
+            (name, method)
+            for name, method in self._methods
+            if getattr(type(method), hook, None) not in (None, getattr(Method, hook))
+        ]
+
+
+def _class(name: str) -> Any:
+    module, _, cls = facts(name).target.partition(":")
+    return getattr(importlib.import_module(module), cls)

@@ -1,0 +1,118 @@
+"""Records by the names that a user gives them, with the predictions and the data that they are of. Imports no torch."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.data.dataset import Dataset
+from bench.data.load import load
+from bench.errors import BenchError, UsageError
+from bench.evaluation.predictions import Predictions
+from bench.external.protocol import scoring_protocol
+from bench.external.store import ExternalRecord, ExternalStore
+from bench.plan.changes import changes
+from bench.plan.jobs import plan
+from bench.records.record import Record
+from bench.records.store import LOCAL, Store
+from bench.schema.load import load_suite
+from bench.schema.suite import Tier
+
+_ROW = re.compile(r"(?P<suite>[^:]+):(?P<row>[^:]+)(:(?P<seed>\d{1,9}))?")
+_IDENTITY = re.compile(r"[0-9a-f]{6,64}")
+
+
+class Side(NamedTuple):
+    """A record, and the file of its predictions."""
+
+    name: str
+    record: Record
+    predictions: Path
+
+
+def find_side(text: str, root: Path, tier: Tier) -> Side:
+    """The record that `SUITE:ROW`, `SUITE:ROW:SEED` (at the tier) or the beginning of an identity names.
+
+    Raises UsageError where it names none or several, BenchError where the record cannot be read.
+    """
+    if (match := _ROW.fullmatch(text)) is not None:
+        return _of_row(root, match["suite"], match["row"], tier, int(match["seed"] or 0))
+    if not _IDENTITY.fullmatch(text):
+        raise UsageError(
+            f"{text}: neither SUITE:ROW nor 6 or more digits of an identity; detection files are compared with --gt"
+        )
+    found = {side.record.identity: side for side in _all(root) if side.record.identity.startswith(text)}
+    if len(found) != 1:
+        what = f"{len(found)} records have identities that begin so" if found else "no record has such an identity"
+        raise UsageError(f"{text}: {what} below {root / LOCAL}")
+    return next(iter(found.values()))
+
+
+def refuse_different(a: Side, b: Side, parts: Sequence[str]) -> None:
+    """Raise UsageError where these parts of the two protocols differ."""
+    for what in parts:
+        if differences := changes(a.record.part(what), b.record.part(what)):
+            listed = "; ".join(f"{what}.{text}" for text in differences)
+            raise UsageError(f"{a.name} and {b.name} are not compared: {listed}")
+
+
+def _of_row(root: Path, suite: str, row: str, tier: Tier, seed: int) -> Side:
+    located = load_suite(suite, root)
+    rows = [r.id for r in located.suite.rows]
+    if row not in rows:
+        raise UsageError(f"{located.name} has no row {row!r}; it has {', '.join(rows)}")
+    job = next((j for j in plan(located, tier) if (j.row.id, j.repetition) == (row, seed)), None)
+    if job is not None and (side := _local(Store(root), job.identity)) is not None:
+        return side
+    store = ExternalStore(root, located.name, tier)
+    if store.record_file(row, seed).exists():
+        return _external(store, row, seed, store.load(row, seed))
+    raise UsageError(f"{store.asked(row, seed).name} has no record; `qdet-bench run` or `submit` makes one")
+
+
+def _local(store: Store, identity: str) -> Side | None:
+    folder = store.folder(identity)
+    record = folder.record()
+    return None if record is None else Side(record.provenance.asked_by, record, folder.predictions)
+
+
+def _external(store: ExternalStore, row: str, seed: int, record: ExternalRecord) -> Side:
+    predictions = store.predictions_file(row, seed, record.predictions.digest)
+    return Side(f"{store.asked(row, seed).name} (external)", record, predictions)
+
+
+def _all(root: Path) -> Iterator[Side]:
+    store = Store(root)
+    for path in sorted(store.jobs.glob("*/record.json")):
+        if (side := _local(store, path.parent.name)) is not None:
+            yield side
+    base = root / LOCAL / "external"
+    for path in sorted(base.rglob("*.json")):
+        folder = path.parent.relative_to(base)
+        row, _, seed = path.stem.rpartition(".")
+        external = ExternalStore(root, folder.parent.as_posix(), folder.name)
+        yield _external(external, row, int(seed), external.load(row, int(seed)))
+
+
+def data_of(side: Side, root: Path) -> Dataset:
+    """What the record's predictions are of; BenchError where it is not here, or its suite declares other data now."""
+    asked = side.record.provenance.asked
+    if asked is None:
+        raise BenchError(f"{side.name}: its record does not say which suite it was run for")
+    located = load_suite(asked.suite, root)
+    spec = next((spec for tier, spec in located.suite.tiers.items() if tier == asked.tier), None)
+    if spec is None:
+        raise BenchError(f"{side.name}: {located.name} no longer has tier {asked.tier}, so its data are not known")
+    now = scoring_protocol(located, next(t for t, s in located.suite.tiers.items() if s is spec))["data"]
+    if differences := changes(side.record.part("data"), now):
+        listed = "; ".join(f"data.{text}" for text in differences)
+        raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")
+    return load(spec.data, side.record.split, located.root, Store(located.root).data_cache)
+
+
+def detections_of(side: Side) -> Sequence[Mapping[str, Any]]:
+    """The saved predictions, a COCO result list; BenchError where they are no longer those of the record."""
+    predictions = Predictions.load(side.predictions)
+    if predictions.digest() != side.record.predictions.digest:
+        raise BenchError(f"{side.predictions}: not the predictions of {side.name}; run the job again")
+    return predictions.to_coco()
