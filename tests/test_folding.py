@@ -12,8 +12,9 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrizations import weight_norm
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.methods.uniform import Uniform
@@ -93,7 +94,7 @@ def quantized(model: Any, method: Any, bits: str) -> Any:
     method.adapt_model(model)
     placement = trace_placement(model, drawn_batch(64), TABLE.policies["hqod"], Bits.parse(bits))
     apply(model, placement, method.make_quantizers(placement))
-    method.calibrate(model, passes(model, [drawn_batch(64)]))
+    method.calibrate(model, Batches(model, [drawn_batch(64)]))
     return model, placement
 
 

@@ -9,8 +9,9 @@ from conftest import PROJECT, SUITE
 from detector_scales import drawn_batch, losses
 from torch import nn
 
+from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
-from bench.engine.place import passes, trace_placement
+from bench.engine.place import trace_placement
 from bench.engine.training import _freeze, _regularised, optim_wrapper
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
@@ -37,7 +38,7 @@ def quantized(fp: Any, method: Any) -> Any:
     model = copy.deepcopy(fp)
     placement = trace_placement(model, drawn_batch(64), TABLE.policies["hqod"], Bits.parse("4/4"))
     apply(model, placement, method.make_quantizers(placement))
-    method.calibrate(model, passes(model, [drawn_batch(64)]))
+    method.calibrate(model, Batches(model, [drawn_batch(64)]))
     return model
 
 

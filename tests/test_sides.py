@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from bench.engine.inspect import empty_batch
 from conftest import PROJECT, SUITE
 from detector_scales import drawn_batch, losses
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from bench.quantization.layer import Held
 from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import Quantizer
+from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
 from bench.schema.placement import Policy
