@@ -37,7 +37,7 @@ def test_jobs_without_quantizers_are_what_they_were(jobs: dict[str, Job]) -> Non
 
 
 def test_quantized_ones_changed_by_placement_and_calibration_alone(jobs: dict[str, Job]) -> None:
-    """`readers: all`, an image with a sign, one observation of a tensor: taken back, the identities are the old ones."""
+    """`readers: all`, a signed image, one observation of a tensor: taken back, the identities are the old ones."""
     from bench.plan.identity import identity
 
     changed = 0
