@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import torch
+from torch import nn
 
 from bench.schema.catalog import CATALOG, FAMILIES
 from bench.schema.detector import DetectorScale
@@ -78,6 +79,24 @@ def drawn_batch(side: int, images: int = 2) -> dict[str, list[Any]]:
         batch["data_samples"].append(sample)
         batch["inputs"].append(torch.randint(0, 256, (3, *shape), generator=generator, dtype=torch.uint8))
     return batch
+
+
+def settle(model: nn.Module, batch: dict[str, list[Any]]) -> None:
+    """Give activations the sizes that they have in a trained detector, in training as in eval mode.
+
+    Every BatchNorm gets the batch's statistics. mmdet starts the last one of a residual branch at weight 0: there the
+    branch would add nothing, and what is added to would stay on the grid that it came on.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        if not norm.weight.any():
+            nn.init.constant_(norm.weight, 0.5)
+    with torch.no_grad():
+        losses(model.train(), batch)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
 
 
 def losses(model: Any, batch: dict[str, list[Any]]) -> torch.Tensor:

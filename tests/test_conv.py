@@ -175,13 +175,16 @@ def test_a_shared_weight_sums_its_levels() -> None:
             torch.testing.assert_close(together, 3 * single, rtol=1e-5, atol=1e-4)
 
 
-def test_quantization_holds_no_more_than_fp() -> None:
+@pytest.mark.parametrize(("readers", "bar"), [("layers", 1.01), ("all", 1.2)])
+def test_quantization_holds_hardly_more_than_fp(readers: str, bar: float) -> None:
+    """With `all` also the quantized values that operations read: a convolution alone makes its own anew."""
     table = load_suite(SUITE, PROJECT).suite
     plain = build_detector("retinanet-r18", table.tiers["smoke"].detectors["retinanet-r18"], ("a", "b"), 0)
     x = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
     quantized = copy.deepcopy(plain)
-    placement = trace_placement(quantized, empty_batch(64, 64), table.policies["hqod"], Bits.parse("4/4"))
+    policy = table.policies["hqod"].model_copy(update={"readers": readers})
+    placement = trace_placement(quantized, empty_batch(64, 64), policy, Bits.parse("4/4"))
     method = LSQ(table.row("lsq-w4a4").methods[0].options)
     apply(quantized, placement, method.make_quantizers(placement))
     # The image, which FP keeps for the first convolution's weight, is the same tensor here.
-    assert saved_bytes(quantized, x) <= 1.01 * saved_bytes(plain, x)
+    assert saved_bytes(quantized, x) <= bar * saved_bytes(plain, x)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 from conftest import PROJECT
-from detector_scales import drawn_batch, losses
+from detector_scales import drawn_batch, losses, settle
 from torch import Tensor, nn
 
 from bench.calibration.batches import Batches
 from bench.detectors.build import build_detector
 from bench.engine.place import trace_placement
 from bench.methods.lsq import LSQ
-from bench.quantization import trace
+from bench.quantization import kernels, trace
 from bench.quantization.apply import apply, quantized_layers
 from bench.quantization.placement import ActivationSite, Placement
 from bench.run.inspect import empty_batch
@@ -70,20 +70,12 @@ def quantized(name: str, readers: str) -> tuple[Any, Placement]:
     row = QUANTIZED.row(f"{name}-lsq-w4a4")
     policy = QUANTIZED.policies[row.policy or ""].model_copy(update={"readers": readers})
     model: Any = build_detector(name, QUANTIZED.tiers["smoke"].detectors[name], ("a", "b", "c"), 0)
-    settle(model)
+    settle(model, drawn_batch(SIDE))
     placement = trace_placement(model, drawn_batch(SIDE), policy, Bits.parse("4/4"))
     method = LSQ(row.methods[0].options)
     apply(model, placement, method.make_quantizers(placement))
     method.calibrate(model, Batches(model, [drawn_batch(SIDE)]))
     return model.eval(), placement
-
-
-def settle(model: nn.Module) -> None:
-    """Give every BatchNorm the batch's statistics: in eval mode an untrained detector's activations would vanish."""
-    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
-        norm.momentum = 1.0
-    with torch.no_grad():
-        losses(model.train(), drawn_batch(SIDE))
 
 
 class Values(trace._Recording):
@@ -152,6 +144,34 @@ def test_it_trains_with_a_gradient_for_every_step_size(name: str) -> None:
     assert len(found) == len(placement.sites)
     assert all(grad is None or torch.isfinite(grad).all() for grad in found.values())
     assert sum(grad is not None for grad in found.values()) >= len(found) - 8
+
+
+@pytest.mark.parametrize("path", ["numba", "eager"])
+def test_gradients_can_be_derived_once_more(path: Any) -> None:
+    """As a regulariser of gradients asks. Behind the last layer its loss is of second order, so that a difference
+    quotient is exact: in front of a quantizer no such test would do, since its gradient is none of its values'."""
+    model, _ = quantized("retinanet-r18", "all")
+    bias = model.bbox_head.retina_cls.bias
+    images = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    trained = [p for n, p in model.named_parameters() if "backbone" in n and p.requires_grad]
+
+    def regulariser() -> Tensor:
+        scores = model(images, None, mode="tensor")[0]
+        loss = sum((level + level.square()).mean() for level in scores)
+        found = torch.autograd.grad(loss, trained, create_graph=True)
+        return torch.stack([grad.square().sum() for grad in found]).sum()
+
+    with kernels.using(path):
+        regulariser().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+        values = []
+        for shift in (0.5, -0.5):
+            with torch.no_grad():
+                bias += shift
+            values.append(float(regulariser()))
+            with torch.no_grad():
+                bias -= shift
+    assert values[0] - values[1] == pytest.approx(float(bias.grad.sum()), rel=1e-4, abs=0)
 
 
 def test_a_copy_has_its_own_taps_and_features_alone_see_them() -> None:

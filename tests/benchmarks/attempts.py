@@ -67,11 +67,12 @@ def main() -> None:
     sys.path[:0] = [str(TESTS.parent), str(TESTS)]
     import torch
     from measure import ratio
-    from steps import Step, step_pair
+    from steps import Step, steps_of
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as cache:
-        steps = dict(zip(("FP32", "quantized"), step_pair("retinanet-r18", Path(cache)), strict=True))
+        made = steps_of("retinanet-r18", Path(cache))
+    steps = {"FP32": made.plain, "quantized": made.everything}
     for name, (kind, attempt) in ATTEMPTS.items():
         figure = ratio(attempt(Step(copy.deepcopy(steps[kind].model), steps[kind].batch)), steps[kind], PAIRS)
         low, high = figure["interval"]

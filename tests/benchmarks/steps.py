@@ -2,10 +2,11 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from conftest import PROJECT
+from detector_scales import settle
 from torch import nn
 
 from bench.calibration.batches import Batches
@@ -53,8 +54,19 @@ class Step:
         self.model.train_step(copy.copy(self.batch), self.optimizer)  # type: ignore[operator]
 
 
-def step_pair(name: str, cache: Path) -> tuple[Step, Step]:
-    """The FP32 step and the quantized one (LSQ at 4 bits, as Table I has it) of one detector on one batch."""
+class Steps(NamedTuple):
+    """One detector's steps on one batch, from the same weights."""
+
+    plain: Step
+    """In FP32."""
+    layers: Step
+    """Quantized by LSQ at 4 bits, as Table I has it; layers alone read quantized tensors (`readers: layers`)."""
+    everything: Step
+    """The same with `readers: all`."""
+
+
+def steps_of(name: str, cache: Path) -> Steps:
+    """The steps of one detector."""
     suite, policy = DETECTORS[name]
     tier = load_suite(suite, PROJECT).suite.tiers["mini"]
     data = tier.data.model_copy(update={"images": tier.data.images.model_copy(update={"train": BATCH})})
@@ -62,23 +74,16 @@ def step_pair(name: str, cache: Path) -> tuple[Step, Step]:
     scale = tier.detectors[name]
     batch = next(iter(train_loader(images, scale.input, RECIPE.augment, BATCH, Draw(0, BATCH))))
     plain = build_detector(name, scale, images.classes, 0)
-    _settle(plain, batch)
-    quantized = copy.deepcopy(plain)
-    placement = trace_placement(quantized, batch, policy, Bits.parse("4/4"))
-    method = LSQ(TABLE.row("lsq-w4a4").methods[0].options)
-    apply(quantized, placement, method.make_quantizers(placement))
-    method.calibrate(quantized, Batches(quantized, [batch]))
+    settle(plain, batch)
+    quantized = [_quantized(plain, policy.model_copy(update={"readers": who}), batch) for who in ("layers", "all")]
     torch.manual_seed(0)
-    return Step(plain, batch), Step(quantized, batch)
+    return Steps(*(Step(model, batch) for model in (plain, *quantized)))
 
 
-def _settle(model: nn.Module, batch: dict[str, Any]) -> None:
-    """Give every BatchNorm the batch's statistics: in eval mode an untrained detector's activations would vanish."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    kept = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        next(iter(Batches(model.train(), [batch])))()
-    for norm, momentum in zip(norms, kept, strict=True):
-        norm.momentum = momentum
+def _quantized(plain: nn.Module, policy: Policy, batch: dict[str, Any]) -> nn.Module:
+    model = copy.deepcopy(plain)
+    placement = trace_placement(model, batch, policy, Bits.parse("4/4"))
+    method = LSQ(TABLE.row("lsq-w4a4").methods[0].options)
+    apply(model, placement, method.make_quantizers(placement))
+    method.calibrate(model, Batches(model, [batch]))
+    return model
