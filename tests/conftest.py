@@ -66,7 +66,9 @@ def shorten(path: Path) -> None:
             tier.pop("observers", None)
             tier["recipes"] = {name: recipe for name, recipe in tier["recipes"].items() if name in recipes}
         methods = {name: suite["methods"][name] for row in rows for name in row.get("methods", [])}
+        policies = {kinds[row["kind"]].get("policy") for row in rows}
         suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
+        suite["policies"] = {name: policy for name, policy in suite["policies"].items() if name in policies}
         del suite["regime"], suite["claims"], suite["defaults"]["claim"]
 
 

@@ -129,11 +129,25 @@ def test_a_dead_channel_of_a_weight_gets_step_one() -> None:
 
 
 def test_vp_qods_formula() -> None:
-    """Unsigned: torch.where(scale > eps, scale, ones); a range that is not a number stays visible."""
+    """Unsigned: torch.where(scale > eps, scale, ones). Signed: max(scale, eps), but for nothing at all. NaN stays."""
     high = torch.tensor([0.0, 1e-7, 1e-6, 3e-6, 15.0, float("nan")])
-    steps = step_of_range(torch.zeros(6), high, 0, 15, False)
-    expected = torch.where(high / 15 > 2**-23, high / 15, 1.0)
-    assert torch.equal(steps[:5], expected[:5]) and steps[5].isnan()
+    steps, eps = step_of_range(torch.zeros(6), high, 0, 15, False), 2**-23
+    assert torch.equal(steps[:5], torch.where(high / 15 > eps, high / 15, 1.0)[:5]) and steps[5].isnan()
+    steps = step_of_range(-high, torch.zeros(6), -8, 7, True)
+    assert torch.equal(steps[1:5], (high / 7.5).clamp_min(eps)[1:5]) and steps[0] == 1 and steps[5].isnan()
+
+
+def test_next_to_nothing_without_sign_is_dead() -> None:
+    net = Net()
+    with torch.no_grad():
+        net.a.weight.zero_()
+        net.a.bias.fill_(1e-7)
+        net.b.weight.fill_(1e-3)
+        net.b.bias.zero_()
+    model = quantized("lsq", {"kind": "minmax"}, torch.randn(2, 3, 8, 8), net)
+    assert dead_sites(model) == ("a.weight", "b.input")
+    steps = [float(model.quantizers[n].step) for n in ("b/input", "c/input")]
+    assert steps == [1.0, 2**-23], "a signed range as narrow keeps the smallest step, as in VP-QOD"
 
 
 @pytest.mark.parametrize("observer", OBSERVERS, ids=lambda o: o["kind"])

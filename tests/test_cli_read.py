@@ -167,10 +167,19 @@ def test_show_quantizers(capsys: pytest.CaptureFixture[str]) -> None:
     assert row["pins"] == row["pinned"]
     assert len(row["weights"]) == row["pins"]["weights"] and len(row["activations"]) == row["pins"]["activations"]
     grid = {"bits": 8, "signed": True, "scheme": "uniform, symmetric", "granularity": "tensor"}
-    assert row["weights"][0] == {"module": "backbone.conv1", "tensor": "backbone.conv1.weight", **grid}
+    assert row["weights"][0] == {"site": "backbone.conv1.weight", "module": "backbone.conv1", **grid}
     image = row["activations"][0]
+    made = {"tensor": "image", "producer": "input", "quantized": "by its readers"}
     readers = [{"module": "backbone.conv1", "call": 0}]
-    assert image == {"tensor": "backbone.conv1.input", **grid, "producer": "input", "readers": readers}
+    assert image == {"site": "backbone.conv1.input", **grid, **made, "readers": readers, "operations": []}
+    # A residual block's input: its first convolution and its addition read it behind the block before.
+    block = next(site for site in row["activations"] if site["tensor"] == "backbone.layer1.0.relu#1")
+    assert block["quantized"] == "behind backbone.layer1.0" and block["producer"] == "relu"
+    assert block["readers"] == [{"module": "backbone.layer1.1.conv1", "call": 0}]
+    assert block["operations"] == ["add#0@backbone.layer1.1[1]"]
+    apart = next(row for row in facts["rows"] if row["id"] == "lsq-layers-w4a4")
+    assert {site["quantized"] for site in apart["activations"]} == {"by its readers"}
+    assert not any(site["operations"] for site in apart["activations"])
     tqt = next(row for row in facts["rows"] if row["id"] == "tqt-w4a4")
     assert tqt["weights"][0]["scheme"] == "uniform, symmetric, power of two"
     shared = [site for site in row["activations"] if len(site["readers"]) > 1]

@@ -61,7 +61,7 @@ def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
     assert record.provenance.arguments[:2] == ("--root", str(smoke_root))
     assert record.data.splits["train"]["images"] == 16
     assert len(record.calibration_images) == 8
-    assert record.placement is not None and len(record.placement_sites) == 38 + 69
+    assert record.placement is not None and len(record.placement_sites) == 38 + 66
     assert set(record.cost.phases) == {"data", "build", "calibrate", "train", "predict", "score"}
     assert all(phase.peak_mib > 100 and phase.cpu_s is not None for phase in record.cost.phases.values())
     assert set(record.per_category) == {c for c in record.per_category if "-" in c} and len(record.per_category) == 20
@@ -125,7 +125,7 @@ def test_wrong_pins_fail_the_row_before_it_trains(finished_root: Path) -> None:
         suite["policies"]["hqod"]["pins"]["activations"] = 70
     shutil.rmtree(Store(finished_root).folder(records(finished_root)["lsq-w4a4"].identity).path)
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
-    assert "placement differs from the suite's pins: activations 69 instead of 70" in done.stdout
+    assert "placement differs from the suite's pins: activations 66 instead of 70" in done.stdout
     assert "train" not in done.stdout
 
 

@@ -1,12 +1,17 @@
 """Scores during training: they change nothing, the best one is known, and what chooses a protocol has its own split."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import torch
 from conftest import SUITE, bench, edited, make_root
 from factories import job_of, located, measure_all, record, store_record, suite_data
 from suite_text import LSQ_ROW, changed, write_suite
+from torch import nn
 
+from bench.engine.evaluations import Evaluations
 from bench.engine.rate import in_steps
 from bench.errors import BenchError
 from bench.records.record import Record
@@ -42,6 +47,23 @@ def test_training_is_the_same(scored_root: Path, smoke_root: Path) -> None:
         assert scored[row].predictions == plain[row].predictions and scored[row].metrics == plain[row].metrics
         assert [one.step for one in scored[row].evaluations] == [1, 3] and not plain[row].evaluations
         assert {*scored[row].evaluations[0].metrics} == {*plain[row].metrics}
+
+
+def test_scoring_gives_back_modes_and_random_numbers(tmp_path: Path) -> None:
+    """The smoke jobs would not notice: they draw nothing after the first step and their detector has no dropout."""
+    model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
+
+    def score() -> dict[str, float]:
+        torch.rand(3)
+        model.eval()
+        return {"AP": 0.5}
+
+    hook, runner = Evaluations(tmp_path / "scores.json", frozenset({1}), score, 0), SimpleNamespace(model=model, iter=0)
+    before = torch.get_rng_state()
+    hook.after_train_iter(cast(Any, runner), 0)
+    assert [one.metrics for one in hook.found] == [{"AP": 0.5}]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [module.training for module in model.modules()] == [True, True, False]
 
 
 def test_the_tune_split(tmp_path: Path) -> None:

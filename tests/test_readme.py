@@ -20,7 +20,7 @@ FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n?)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 NOT_RUN, FILE, COMMANDS = "not run: ", "tutorial: ", "tutorial: commands"
-ELSEWHERE = {"own-detector": "test_own_detector.py"}
+ELSEWHERE = {"own-detector": "test_own_detector.py", "own-quantizer": "test_own_quantizer.py"}
 """Pages whose COMMANDS are run by a test of their own."""
 DEFINE = 'qdet-bench() { "$PYTHON" -m bench "$@"; }; python() { "$PYTHON" "$@"; };\n'
 

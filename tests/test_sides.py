@@ -32,7 +32,7 @@ from bench.schema.placement import Policy
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
 
 TABLE = load_suite(SUITE, PROJECT).suite
-POLICY = TABLE.policies["hqod"]
+POLICY = TABLE.policies["layers"]
 LSQ_OPTIONS = TABLE.row("lsq-w4a4").methods[0].options
 
 

@@ -112,7 +112,7 @@ def test_perfect_predictions_give_ap_1(root: Path, capsys: Capture) -> None:
 def test_scored_as_a_job_is(root: Path) -> None:
     suite = load_suite(SUITE, root)
     job = plan(suite, "smoke")[0].raw
-    scoring = scoring_protocol(suite, "smoke")
+    scoring = scoring_protocol(suite, "smoke").raw("a digest")
     assert (scoring["data"], scoring["metric"]) == (job["data"], job["metric"])
     assert scoring["versions"].items() <= job["versions"].items()
 

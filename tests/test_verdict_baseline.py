@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import job_of, located, measure_all, record, store_record, suite_data
+from factories import PINS, job_of, located, measure_all, record, store_record, suite_data
 from pydantic import ValidationError
 
 from bench.cli import accept as accept_command
@@ -15,6 +15,7 @@ from bench.records.store import Store
 from bench.schema.load import Located
 from bench.verdict.baseline import accept, baseline_file, gather_committed, load
 from bench.verdict.check import judge
+from bench.verdict.faults import fault
 from bench.verdict.gather import gather
 from bench.verdict.moves import compare
 from bench.verdict.tolerances import Absolute, Exact, Peers, Ratio, Statistical, Tolerances
@@ -109,6 +110,17 @@ def test_committed_records_stand_in_for_absent_local_ones(suite: Located) -> Non
         (job / "record.json").unlink()
     assert {r.state for r in gather(suite, "mini").jobs} == {"absent"}
     assert {r.state for r in gather_committed(suite, "mini").jobs} == {"done"}
+
+
+@pytest.mark.parametrize(("policy", "wrong"), [({"readers": "all"}, None), ({}, "placement: activations 5, pinned 7")])
+def test_pins_are_of_the_policy_that_is_declared(suite: Located, policy: dict[str, str], wrong: str | None) -> None:
+    """Quantizers of an earlier policy lie where it said: its committed records are older, not wrong."""
+    accept(gather(suite, "mini"))
+    data = suite_data()
+    data["policies"]["all"] |= policy
+    data["rows"][2]["pins"] = {"mini": {**PINS, "activations": 7}}
+    results = gather_committed(located(suite.root, data), "mini")
+    assert next(fault(r) for r in results.jobs if r.job.row.id == "lsq") == wrong
 
 
 def test_committed_without_a_baseline(suite: Located) -> None:

@@ -80,7 +80,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "bits negative": ("weight bits '-4'", [("bits: 4/4", "bits: -4/4§")]),
     "bits of three sides": ("expected a quoted string", [("bits: 4/4", "bits: 4/4/4§")]),
     "bits ternary for LSQ": ("lsq needs an integer", [("bits: 4/4", "bits: ter/4§")]),
-    "bits of one side are no number": ("lsq needs an integer", [("bits: 4/4", "bits: 4/ter§")]),
+    "bits of one side ternary": ("lsq needs an integer", [("bits: 4/4", "bits: ter/32§")]),
     "bits FP with a quantizer": ("makes quantizers, but bits are 32/32", [("bits: 4/4", "bits: 32/32§")]),
     "bits without a quantizer": ("no method of the row makes quantizers", [("bits: 32/32", "bits: 8/8§")]),
     "length is a fraction": ("an integer", [("length: 40", "length: 2.5§")]),

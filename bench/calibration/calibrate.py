@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bench.errors import BenchError
 from bench.quantization.apply import quantized_layers, site_names
 from bench.quantization.quantizer import Quantizer
+from bench.quantization.ranges import EPS
 
 
 @torch.no_grad()
@@ -23,10 +24,10 @@ def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
     names = site_names(model)
     inputs = dict.fromkeys(names)
     for name, layer in quantized_layers(model).items():
-        alive = _alive(f"{name}.weight", layer.weight)
+        end = _end(f"{name}.weight", layer.weight)
         if layer.held.weight is not None:
             _observe_weight(layer.held.weight, layer.weight)
-            layer.held.weight.dead = not alive
+            layer.held.weight.dead = end == 0
             inputs.pop(layer.held.weight, None)
     for quantizer in inputs:
         quantizer.mode, quantizer.dead = "observe", True
@@ -40,7 +41,7 @@ def calibrate(model: nn.Module, forwards: Iterable[Callable[[], Any]]) -> None:
 
 
 def dead_sites(model: nn.Module) -> tuple[str, ...]:
-    """The sites that were zero, or empty, throughout calibration: a step found there says nothing about the data."""
+    """The sites that were zero, next to nothing, or empty throughout calibration: a step found there says nothing."""
     return tuple(name for quantizer, name in site_names(model).items() if quantizer.dead)
 
 
@@ -64,7 +65,9 @@ def _watched(quantizers: dict[Quantizer, str]) -> Iterator[None]:
 
     def watch(name: str) -> Callable[[Quantizer, tuple[Tensor, ...]], None]:
         def hook(quantizer: Quantizer, args: tuple[Tensor, ...]) -> None:
-            if _alive(name, args[0]):
+            # An unsigned range this narrow gets no step of its own, as in `step_of_range`.
+            least = 0.0 if quantizer.signed else EPS * (quantizer.qmax - quantizer.qmin)
+            if _end(name, args[0], quantizer.signed) > least:
                 quantizer.dead = False
 
         return hook
@@ -77,12 +80,12 @@ def _watched(quantizers: dict[Quantizer, str]) -> Iterator[None]:
             handle.remove()
 
 
-def _alive(name: str, x: Tensor) -> bool:
-    """Whether a tensor has values other than 0; BenchError where one is not finite."""
+def _end(name: str, x: Tensor, signed: bool = True) -> float:
+    """Where the range of a tensor ends, 0 of an empty one; BenchError where a value is not finite."""
     if x.numel() == 0:
-        return False
-    low, high = torch.stack(torch.aminmax(x)).tolist()
-    # NaN is neither at or below a number nor above.
+        return 0.0
+    low, high = (float(end) for end in torch.aminmax(x))
+    # Every comparison with NaN fails.
     if not float("-inf") < low <= high < float("inf"):
         raise BenchError(f"calibration: {name} has values that are not finite ({low} to {high})")
-    return bool(low or high)
+    return max(high, -low if signed else 0.0)

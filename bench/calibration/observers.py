@@ -75,7 +75,7 @@ class StepObserver:
             return self.step() * (self.qmax + 1)
         low, high = self._seen()
         end = torch.maximum(-low, high) if self.signed else high
-        return torch.where(end <= EPS, torch.full_like(end, self.qmax + 1), end)
+        return torch.where(end <= 0, torch.full_like(end, self.qmax + 1), end.clamp_min(EPS))
 
     def _seen(self) -> tuple[Tensor, Tensor]:
         if self.low is None or self.high is None:

@@ -173,13 +173,16 @@ def _sites(placement: "Placement", quantizers: "Quantizers") -> dict[str, Any]:
             "granularity": quantizer.granularity,
         }
 
-    weights = [{"module": site.module, "tensor": site.name, **grid(site)} for site in placement.weights]
+    weights = [{"site": site.name, "module": site.module, **grid(site)} for site in placement.weights]
     activations = [
         {
-            "tensor": site.name,
+            "site": site.name,
             **grid(site),
+            "tensor": site.tensor,
             "producer": site.producer,
+            "quantized": f"behind {site.tap}" if site.tap is not None else "by its readers",
             "readers": [{"module": module, "call": call} for module, call in site.readers],
+            "operations": [str(operand) for operand in site.operands],
         }
         for site in placement.activations
     ]

@@ -1,6 +1,5 @@
 """Scores of a model while it trains: papers report their best epoch, and a reader wants to see what that adds."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,4 +41,4 @@ class Evaluations(Hook):  # type: ignore[misc]
             self.found.append(Evaluated(step=step, metrics=self.score()))
         for module, training in modes:
             module.training = training
-        write_json(self.path, json.loads(_FOUND.dump_json(self.found)))
+        write_json(self.path, _FOUND.dump_python(self.found, mode="json"))

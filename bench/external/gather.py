@@ -1,10 +1,10 @@
 """What was submitted to the rows of a suite, and whether it was scored as the suite scores now."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from bench.errors import BenchError
-from bench.external.protocol import scoring_protocol
+from bench.external.protocol import ScoringProtocol, scoring_protocol
 from bench.external.store import ExternalRecord, ExternalStore
 from bench.plan.changes import changes
 from bench.plan.identity import identity
@@ -38,7 +38,7 @@ class _Gatherer:
     def __init__(self, located: Located, tier: Tier, pin: str | None) -> None:
         self.located, self.tier, self.pin = located, tier, pin
         self.store = ExternalStore(located.root, located.name, tier)
-        self.protocol: dict[str, Any] | None = None
+        self.protocol: ScoringProtocol | None = None
 
     def row(self, row: str) -> tuple[ExternalResult, ...]:
         return tuple(self._result(row, repetition) for repetition in self.store.repetitions(row))
@@ -56,7 +56,7 @@ class _Gatherer:
             self.protocol = self.protocol or scoring_protocol(self.located, self.tier, self.pin)
         except BenchError as error:
             return ExternalResult(row, repetition, "blocked", reason=f"its data pin cannot be checked: {error}")
-        now = self.protocol | {"predictions": record.predictions.digest}
+        now = self.protocol.raw(record.predictions.digest)
         if differences := changes(record.protocol, now):
             reason = f"{'; '.join(differences)}; submit its predictions again with --replace"
             return ExternalResult(row, repetition, "stale", reason=reason)

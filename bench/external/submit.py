@@ -58,7 +58,6 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
     watch, spec = Stopwatch(), located.suite.tiers[tier]
     with watch.phase("score"):
         protocol = scoring_protocol(located, tier)
-        pin = protocol["data"]["pin"]
         dataset = load(spec.data, "test", located.root, Store(located.root).data_cache)
         detections = resolve(found, dataset.coco, f"the test split of {located.name} at tier {tier}")
         try:
@@ -74,17 +73,17 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
         sha256=hashlib.sha256(data).hexdigest(),
         note=readable(" ".join(asked.note.split())) if asked.note else None,
     )
-    protocol |= {"predictions": predictions.digest()}
+    raw = protocol.raw(predictions.digest())
     facts = _environment()
     record = ExternalRecord(
-        identity=identity(protocol),
-        protocol=protocol,
+        identity=identity(raw),
+        protocol=raw,
         metrics=scores.metrics,
         per_category=scores.per_category,
         scorer=metric.scorer(facts["packages"]),
         predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
         placement=None,
-        data=data_facts(pin, {"test": dataset}),
+        data=data_facts(protocol.pin, {"test": dataset}),
         training=None,
         checkpoint_sha256=None,
         environment=facts,

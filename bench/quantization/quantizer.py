@@ -52,7 +52,7 @@ class Quantizer(nn.Module):
         self.observer = observer
         self._seen: weakref.ref[Tensor] | None = None
         self.dead = False
-        """Whether all that calibration showed it was zero."""
+        """Whether calibration showed it nothing but zeros (`bench.calibration.calibrate`)."""
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
 
     def forward(self, x: Tensor) -> Tensor:

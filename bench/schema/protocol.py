@@ -93,7 +93,7 @@ class Protocol(Spec):
     def raw(self) -> dict[str, Any]:
         """What the identity is taken over. Paths of data and costs are no part of it."""
         return {
-            "data": {**dump(self.data, "path"), "pin": self.pin},
+            "data": pinned(self.data, self.pin),
             "metric": dump(self.metric),
             **({"scored": self.scored} if self.scored != "test" else {}),
             "detector": {**dump(self.detector, "scale"), "scale": dump(self.detector.scale)},
@@ -108,6 +108,11 @@ class Protocol(Spec):
             "seeds": dump(self.seeds),
             "versions": self.versions,
         }
+
+
+def pinned(data: Spec, pin: str) -> dict[str, Any]:
+    """A data set as protocols have it: where it lies is no part of it, its fingerprint is."""
+    return {**dump(data, "path"), "pin": pin}
 
 
 def dump(spec: Spec, *without: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from bench.schema.placement import Pins
 from bench.verdict.gather import JobResult, RowResult
 
 UNPINNED = "unpinned data"
+_PLACING = ("detector", "bits", "policy", "versions")
+"""Parts of a protocol that decide where the quantizers lie."""
 
 
 def headline(record: Record) -> str | None:
@@ -20,7 +22,7 @@ def fault(result: JobResult) -> str | None:
     if result.record is None:
         return None
     pins = result.job.row.pins.get(result.job.tier)
-    if pins is not None and (wrong := _misplaced(result.record.placement, pins)):
+    if pins is not None and _pins_speak_of(result) and (wrong := _misplaced(result.record.placement, pins)):
         return wrong
     if (pinned := result.record.pin) != result.record.data.pin:
         return f"data pin {result.record.data.pin[:19]}…, its protocol says {pinned[:19]}…"
@@ -58,6 +60,12 @@ def taint(record: Record) -> str | None:
     if not record.data.pin.startswith("sha256:"):
         return UNPINNED
     return None
+
+
+def _pins_speak_of(result: JobResult) -> bool:
+    """Not of a committed record that was placed by an earlier policy or version: other counts are right there."""
+    now = result.job.raw
+    return result.record is not None and all(result.record.part(name) == now[name] for name in _PLACING)
 
 
 def _misplaced(found: Pins | None, pins: Pins) -> str | None:

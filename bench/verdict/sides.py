@@ -103,7 +103,7 @@ def data_of(side: Side, root: Path) -> Dataset:
     spec = next((spec for tier, spec in located.suite.tiers.items() if tier == asked.tier), None)
     if spec is None:
         raise BenchError(f"{side.name}: {located.name} no longer has tier {asked.tier}, so its data are not known")
-    now = scoring_protocol(located, next(t for t, s in located.suite.tiers.items() if s is spec))["data"]
+    now = scoring_protocol(located, next(t for t, s in located.suite.tiers.items() if s is spec)).raw_data()
     if differences := changes(side.record.part("data"), now):
         listed = "; ".join(f"data.{text}" for text in differences)
         raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.errors import UsageError
 
-Backend = Literal["auto", "eager", "numba", "triton"]
+KernelPath = Literal["auto", "eager", "numba", "triton"]
 Rule = Literal["paper", "mqbench", "rounded"]
 """How the range is tested and the error r - v written, of v = x / s and r = round(v). `paper` (LSQ): qmin < v < qmax.
 `mqbench`: v = x * (1/s), qmin <= r <= qmax, the error is (r * s - x) * (1/s). `rounded` (TQT, uniform): v = x / s,
@@ -43,7 +43,7 @@ class Kernels(Protocol):
 
 
 @contextmanager
-def using(path: Backend) -> Iterator[None]:
+def using(path: KernelPath) -> Iterator[None]:
     """Force a path for what is computed within; `auto` is the default.
 
     Raises UsageError where the path's library is absent or does not compile.
@@ -93,8 +93,8 @@ def _eager() -> bool:
 @cache
 def _from_environment() -> str:
     asked = os.environ.get("QDET_KERNELS", "auto")
-    if asked not in get_args(Backend):
-        raise UsageError(f"QDET_KERNELS={asked}: must be one of {', '.join(get_args(Backend))}")
+    if asked not in get_args(KernelPath):
+        raise UsageError(f"QDET_KERNELS={asked}: must be one of {', '.join(get_args(KernelPath))}")
     _check(asked)
     return asked
 
