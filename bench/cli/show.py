@@ -87,6 +87,8 @@ def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
 
 
 def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
+    from bench.schema.protocol import dump
+
     published = _published(located)
     rows = []
     for row in located.suite.rows:
@@ -104,7 +106,7 @@ def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
             # Of one row's jobs only the seeds differ.
             facts["start"] = own[0].start.name if own[0].start else None
             facts["protocol"] = {key: value for key, value in own[0].raw.items() if key != "seeds"}
-            facts["jobs"] = [{"identity": job.identity, "seeds": job.raw["seeds"]} for job in own]
+            facts["jobs"] = [{"identity": job.identity, "seeds": dump(job.protocol.seeds)} for job in own]
         rows.append(facts)
     return rows
 
@@ -123,15 +125,13 @@ def _published(located: "Located") -> dict[str, dict[str, Any]]:
 
 
 def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
-    from bench.records.canonical import canonical
-
     made: dict[str, Any] = {}
     rows = []
     for job in jobs:
         if job.repetition or job.protocol.policy is None:
             continue
         # Rows that differ in their methods' options only have one placement.
-        key = canonical([job.raw[part] for part in ("detector", "policy", "bits", "methods")])
+        key = job.protocol.model_dump_json(include={"detector", "policy", "bits", "methods"})
         if key not in made:
             made[key] = _placement(job, args)
         rows.append({"id": job.row.id, "bits": str(job.row.bits), **made[key]})
