@@ -87,10 +87,13 @@ def test_step_sizes_of_frozen_stages_stay(int4: Any, stage: int) -> None:
 def test_a_shared_input_of_a_frozen_and_a_trained_layer_is_trained(int4: Any) -> None:
     model = copy.deepcopy(int4)
     _freeze(model, recipe(2))
-    # The output of stage 2 is read by stage 3, and with a quantizer of its own by the neck.
+    # The output of stage 2 is read by stage 3 and by the neck, that of stage 3 by stage 4 and by the neck.
     assert model.quantizers["backbone/layer3/0/conv1/input"].step.requires_grad
-    assert model.quantizers["neck/lateral_convs/0/conv/input"].step.requires_grad
     assert not model.quantizers["backbone/layer2/0/conv1/input"].step.requires_grad
+    _freeze(model, recipe(4))
+    for trained in ("backbone/layer3/0/conv1/input", "backbone/layer4/0/conv1/input"):
+        assert model.quantizers[trained].step.requires_grad
+    assert not model.quantizers["backbone/layer4/1/conv1/input"].step.requires_grad
 
 
 def settings(model: nn.Module, declared: Recipe) -> dict[str, tuple[float, float]]:

@@ -47,18 +47,25 @@ def test_a_residual_blocks_first_convolution_shares_with_its_downsample(placemen
     assert found == {("backbone.layer2.0.conv1", 0), ("backbone.layer2.0.downsample.0", 0)}
 
 
-def test_the_head_has_one_quantizer_per_level_shared_by_both_branches(placement: Placement) -> None:
-    found = readers(placement)
+@pytest.fixture(scope="module")
+def of_layers(model: nn.Module) -> Placement:
+    return trace_placement(model, empty_batch(64, 64), TABLE.policies["layers"], Bits.parse("4/4"))
+
+
+def test_the_head_has_one_quantizer_per_level_shared_by_both_branches(of_layers: Placement) -> None:
+    found = readers(of_layers)
     for level in range(5):
         both = {("bbox_head.cls_convs.0.conv", level), ("bbox_head.reg_convs.0.conv", level)}
         assert found[f"bbox_head.cls_convs.0.conv.input{level}"] == both
         assert found[f"bbox_head.cls_convs.1.conv.input{level}"] == {("bbox_head.cls_convs.1.conv", level)}
 
 
-def test_parts_do_not_share(placement: Placement) -> None:
-    """C3 is read by the backbone's next stage and by the neck: two quantizers."""
-    by_reader = {reader: site.name for site in placement.activations for reader in site.readers}
-    assert by_reader["backbone.layer3.0.conv1", 0] != by_reader["neck.lateral_convs.0.conv", 0]
+def test_parts_share_where_all_readers_read_quantized_values(placement: Placement, of_layers: Placement) -> None:
+    """C3 is read by the backbone's next stage and by the neck: one quantizer, or with `layers` two."""
+    for found, number in ((placement, 1), (of_layers, 2)):
+        by_reader = {reader: site.name for site in found.activations for reader in site.readers}
+        both = {by_reader["backbone.layer3.0.conv1", 0], by_reader["neck.lateral_convs.0.conv", 0]}
+        assert len(both) == number
 
 
 def test_signs_and_bits(placement: Placement) -> None:

@@ -241,4 +241,4 @@ def _freeze(model: nn.Module, recipe: Recipe) -> None:
         backbone.frozen_stages = recipe.frozen_stages
         backbone._freeze_stages()
     if recipe.frozen_stages >= 0:
-        freeze_quantizers(backbone)
+        freeze_quantizers(model)

@@ -52,16 +52,14 @@ def quantized_layers(model: nn.Module) -> dict[str, QuantLayer]:
     return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
 
 
-def freeze_quantizers(part: nn.Module) -> None:
-    """Stop training the step sizes of the layers of `part` whose weights are frozen: of these weights, and of inputs
-    that frozen layers alone read."""
+def freeze_quantizers(model: nn.Module) -> None:
+    """Stop training the step sizes of layers whose weights are frozen: of these weights, and of inputs that frozen
+    layers alone read."""
     readers: dict[Quantizer, list[QuantLayer]] = defaultdict(list)
-    for layer in quantized_layers(part).values():
-        for quantizer in layer.held.inputs:
+    for layer in quantized_layers(model).values():
+        for quantizer in (layer.held.weight, *layer.held.inputs, *layer.held.upstream):
             if quantizer is not None:
                 readers[quantizer].append(layer)
-        if layer.held.weight is not None:
-            readers[layer.held.weight].append(layer)
     for quantizer, layers in readers.items():
         if not any(_trains(layer) for layer in layers):
             quantizer.requires_grad_(False)
@@ -87,15 +85,19 @@ def _held(placement: Placement, quantizers: Quantizers) -> dict[str, Held]:
     """By the layer's name, those of weights first."""
     weights: dict[str, Quantizer | None] = {site.module: quantizers[site.name] for site in placement.weights}
     inputs: dict[str, dict[int, Quantizer]] = defaultdict(dict)
+    upstream: dict[str, dict[Quantizer, None]] = defaultdict(dict)
     for activation in placement.activations:
-        if activation.tap is None:
-            for module, call in activation.readers:
+        for module, call in activation.readers:
+            if activation.tap is None:
                 inputs[module][call] = quantizers[activation.name]
+            else:
+                upstream[module][quantizers[activation.name]] = None
     counts = {layer.module: layer.times for layer in placement.calls}
     held = {}
     for module in dict.fromkeys((*weights, *inputs)):
         count = counts.get(module, max(inputs[module], default=0) + 1)
-        held[module] = Held(weights.get(module), tuple(inputs[module].get(k) for k in range(count)))
+        ordered = tuple(inputs[module].get(k) for k in range(count))
+        held[module] = Held(weights.get(module), ordered, tuple(upstream[module]))
     return held
 
 

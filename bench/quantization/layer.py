@@ -14,7 +14,10 @@ class Held(NamedTuple):
     weight: Quantizer | None
     """None: the weight stays in FP."""
     inputs: tuple[Quantizer | None, ...]
-    """By the number of the layer's call in one pass: one per pyramid level in a shared head. None: read in FP."""
+    """By the number of the layer's call in one pass: one per pyramid level in a shared head. None: the layer quantizes
+    nothing itself, because the input stays in FP or comes quantized."""
+    upstream: tuple[Quantizer, ...] = ()
+    """Those that inputs went through before they reach the layer (`bench.quantization.taps`)."""
 
 
 class QuantLayer(Counted, nn.Module):
