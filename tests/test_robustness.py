@@ -134,6 +134,23 @@ def test_two_runners_on_one_folder(smoke_root: Path, tmp_path: Path) -> None:
     assert results(root) == results(smoke_root)
 
 
+def test_an_order_is_written_while_another_runners_worker_tidies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, flush, flushed = Store(tmp_path).folder("a" * 20), os.fsync, []
+
+    def tidied_meanwhile(handle: int) -> None:
+        flush(handle)
+        flushed.append(handle)
+        if len(flushed) <= 3:
+            folder.tidy()
+
+    monkeypatch.setattr(os, "fsync", tidied_meanwhile)
+    folder.ask("{}")
+    assert folder.job.read_text() == "{}" and len(flushed) == 4
+    assert [path.name for path in folder.path.iterdir()] == ["job.json"]
+
+
 def test_no_space_left(finished_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that cannot be written leaves the old one, and nothing beside it."""
     record = next(iter(Store(finished_root).records()))

@@ -86,7 +86,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make(tmp_path_factory.mktemp("ddp") / "together")
     run = ["-m", "bench", "--root", str(root), "run", "ddp/atss", "--tier", "smoke"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *run]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("3 jobs: 3 executed") == 1, done.stdout
     return root

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import BenchError
-from bench.records.files import read_model, write_json
+from bench.records.files import read_model, write_json, write_text
 from bench.records.record import Record
 
 LOCAL = Path("results/local")
 """What a user measures, below the root; ignored by Git."""
+
+
+MOST_TIDYINGS = 10
+"""A worker tidies once, so as many runners may start a job at one moment."""
 
 
 class Failure(NamedTuple):
@@ -56,6 +60,16 @@ class JobFolder:
     def ended(self) -> bool:
         """Whether the job has a record or a failure: one that runs, or was killed, has neither."""
         return self.record_file.exists() or self.failure_file.exists()
+
+    def ask(self, order: str) -> None:
+        """Write the order that a worker reads, also while a worker of another runner tidies the folder."""
+        for attempt in range(MOST_TIDYINGS + 1):
+            try:
+                write_text(self.job, order)
+                return
+            except FileNotFoundError:  # its half-written file was taken for one that a killed attempt left
+                if attempt == MOST_TIDYINGS:
+                    raise
 
     def tidy(self) -> None:
         """Remove what a killed attempt left half written, and the note of an earlier failure."""

@@ -15,7 +15,6 @@ from bench.clock import now
 from bench.engine.order import Order, Start
 from bench.errors import BenchError
 from bench.plan.jobs import Job
-from bench.records.files import write_text
 from bench.records.record import Asked, Record
 from bench.records.store import Store
 from bench.run.worker import EXECUTED, FOUND
@@ -145,7 +144,7 @@ class _Scheduler:
     def _launch(self, job: Job) -> None:
         folder = self.store.folder(job.identity)
         folder.path.mkdir(parents=True, exist_ok=True)
-        write_text(folder.job, order_of(job, self.store, self.arguments).model_dump_json(indent=1))
+        folder.ask(order_of(job, self.store, self.arguments).model_dump_json(indent=1))
         with folder.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bench.run.worker", str(folder.path), str(os.getpid())],
