@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.data.dataset import Problem
@@ -19,6 +20,7 @@ SHOWN = 3
 def add_suites(parser: argparse.ArgumentParser) -> None:
     """The suites and the tier that a command is about."""
     parser.add_argument("suites", nargs="+", metavar="SUITE", help="name such as hqod/table1, a file, or `all`")
+    parser.add_argument("--core", action="store_true", help="the core rows alone, where the suite names them")
     add_tier(parser)
 
 
@@ -61,6 +63,16 @@ def chosen_metric(args: argparse.Namespace) -> Metric:
 
 def located(args: argparse.Namespace) -> list[Located]:
     """The suites that the command line names; UsageError for one that is absent, wrong, or lacks the tier."""
+    return [_core(suite) if args.core else suite for suite in _named(args)]
+
+
+def _core(suite: Located) -> Located:
+    if not suite.suite.core:
+        raise UsageError(f"--core: {suite.name} names no core rows; leave it out to take all rows")
+    return replace(suite, suite=suite.suite.only(suite.suite.core))
+
+
+def _named(args: argparse.Namespace) -> list[Located]:
     names = list(dict.fromkeys(args.suites))
     if names == ["all"]:
         suites = [load_suite(name, args.root) for name in find(args.root)]

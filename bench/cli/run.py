@@ -26,6 +26,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, and those they start from"
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="repetitions of each row in place of the tier's")
+    parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="train the models that rows start from, also where their checkpoint is committed",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs at once (default: one for each core; one on a GPU)")
     parser.add_argument("--dry-run", action="store_true", help="resolve everything, name what is absent, run nothing")
     parser.add_argument(
@@ -46,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.records.environment import jobs_at_once
     from bench.records.store import Store
     from bench.run.scheduler import run_jobs, unique
+    from bench.verdict.restore import restore_starts
 
     check_seeds(args.seeds)
     if args.jobs is not None and args.jobs < 1:
@@ -55,12 +61,18 @@ def run(args: argparse.Namespace) -> int:
     if args.manifest is not None and (args.manifest.is_dir() or not args.manifest.name):
         # Known before hours of training, not after.
         raise UsageError(f"--manifest {args.manifest}: is a folder; the name of a file is wanted")
-    jobs = unique(job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds))
+    suites = located(args)
+    planned = [plan(suite, args.tier, tuple(args.rows), args.seeds) for suite in suites]
+    jobs = unique(job for of_suite in planned for job in of_suite)
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(jobs, store)
     # Under torchrun all processes take the same jobs in the same order, and train each of them together.
     here = world()
+    if here.leads and not args.from_scratch:
+        for suite, of_suite in zip(suites, planned, strict=True):
+            for job in restore_starts(suite, args.tier, of_suite):
+                print(f"{job.name}: its model is the committed checkpoint (--from-scratch trains it)")
     with display() as shown:
         outcomes = run_jobs(jobs, store, 1 if here.size > 1 else args.jobs or jobs_at_once(), args.given, shown)
     if not here.leads:

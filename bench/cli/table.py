@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--output {args.output}: is a folder; the name of a file is wanted")
     suites = located(args)
     tables = [make_table(suite, args.tier, args.committed) for suite in suites]
-    text = render(tables, args.format, command([s.name for s in suites], args.tier, args.committed, args.format))
+    again = command([s.name for s in suites], args.tier, args.committed, args.format, args.core)
+    text = render(tables, args.format, again)
     if args.output is None:
         sys.stdout.write(text)
     else:

@@ -20,9 +20,10 @@ def make_table(suite: Located, tier: Tier, committed: bool) -> Table:
     return build(gather(suite, tier), published, load(suite, tier))
 
 
-def command(suites: list[str], tier: str, committed: bool, form: str = "github") -> str:
+def command(suites: list[str], tier: str, committed: bool, form: str = "github", core: bool = False) -> str:
     """The command that makes the same table; without paths, which differ from machine to machine."""
-    options = [*(["--committed"] if committed else []), *([f"--format {form}"] if form != "github" else [])]
+    options = [word for word, given in (("--core", core), ("--committed", committed)) if given]
+    options += [f"--format {form}"] if form != "github" else []
     return " ".join(["qdet-bench table", *suites, f"--tier {tier}", *options])
 
 

@@ -25,6 +25,7 @@ def faults(suite: Suite, published: Collection[str] | None) -> Iterator[Fault]:
             yield Fault(("rows", i, "id"), f"row id {row.id!r} is used twice")
         yield from below(("rows", i), _row(row, names))
     yield from _chains(suite, names.rows)
+    yield from _core(suite, names.rows)
     for name, tier in suite.tiers.items():
         yield from below(("tiers", name), tier_faults(tier, suite))
 
@@ -134,6 +135,17 @@ def _unquantized(row: Row) -> Iterator[Fault]:
         yield Fault(("policy",), "a policy without a method that makes quantizers")
     elif row.pins:
         yield Fault(("pins",), "pins of a row without quantizers")
+
+
+def _core(suite: Suite, rows: dict[str, Row]) -> Iterator[Fault]:
+    for i, row_id in enumerate(suite.core):
+        row = rows.get(row_id)
+        if row is None:
+            yield Fault(("core", i), unknown("row", row_id, rows))
+        elif row.start is not None and row.start not in suite.core:
+            yield Fault(("core", i), f"row {row_id!r} starts from row {row.start!r}, which is not in `core`")
+        if row_id in suite.core[:i]:
+            yield Fault(("core", i), f"row {row_id!r} stands twice in `core`")
 
 
 def _chains(suite: Suite, rows: dict[str, Row]) -> Iterator[Fault]:

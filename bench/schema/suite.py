@@ -1,6 +1,7 @@
 """A suite: one table of one paper, its rows and the tiers at which it runs."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -152,6 +153,9 @@ class Suite(Spec):
     (Holm)."""
     regime: tuple[Limit, ...] = ()
     """What rows may lose before claims about them are out of the paper's regime."""
+    core: tuple[Slug, ...] = ()
+    """Ids of the rows of a first, shorter table. `--core` restricts a command to them and to what is said of them
+    alone."""
 
     @field_validator("title")
     @classmethod
@@ -163,3 +167,13 @@ class Suite(Spec):
     def row(self, row_id: str) -> Row:
         """The row of that id; KeyError where there is none."""
         return {row.id: row for row in self.rows}[row_id]
+
+    def only(self, ids: Collection[str]) -> "Suite":
+        """The suite with these rows alone, and with the claims and limits that name no other."""
+        return self.model_copy(
+            update={
+                "rows": tuple(row for row in self.rows if row.id in ids),
+                "claims": tuple(claim for claim in self.claims if {*claim.rows} <= {*ids}),
+                "regime": tuple(limit for limit in self.regime if {limit.row, limit.reference} <= {*ids}),
+            }
+        )

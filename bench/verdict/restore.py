@@ -6,6 +6,7 @@ Rows that others start from need their checkpoint, which `accept --checkpoints` 
 import hashlib
 import json
 import shutil
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from bench.records.record import Record
 from bench.records.store import JobFolder, Store
 from bench.schema.load import Located
 from bench.schema.suite import Tier
-from bench.verdict.baseline import baseline_file, load
+from bench.verdict.baseline import Baseline, baseline_file, load
 from bench.verdict.gather import Results
 
 
@@ -62,7 +63,28 @@ def restore(located: Located, tier: Tier) -> Restored:
     if baseline is None:
         raise BenchError(f"{baseline_file(located, tier)}: there is no baseline to restore")
     jobs = plan(located, tier, further=lambda job: baseline.record(job.row.id, job.repetition) is not None)
-    origins = {job.start.identity for job in jobs if job.start is not None}
+    return _put_back(located, baseline, jobs, _origins(jobs))
+
+
+def restore_starts(located: Located, tier: Tier, jobs: Sequence[Job]) -> list[Job]:
+    """Put back the committed models that jobs start from, where they are absent: `run` need not train them.
+
+    Returns the jobs whose record was put back. Raises BenchError for a checkpoint that is not its record's.
+    """
+    store, origins = Store(located.root), _origins(jobs)
+    absent = [job for job in jobs if job.identity in origins and not store.folder(job.identity).record_file.exists()]
+    baseline = load(located, tier) if absent else None
+    if baseline is None:
+        return []
+    restored = _put_back(located, baseline, absent, origins).restored
+    return [job for job in absent if job.name in restored]
+
+
+def _origins(jobs: Sequence[Job]) -> set[str]:
+    return {job.start.identity for job in jobs if job.start is not None}
+
+
+def _put_back(located: Located, baseline: Baseline, jobs: Sequence[Job], origins: Container[str]) -> Restored:
     store, restored, there, left = Store(located.root), [], [], {}
     for job in jobs:
         record, folder = baseline.record(job.row.id, job.repetition), store.folder(job.identity)
