@@ -18,7 +18,7 @@ from bench.schema.source import load_mapping
 
 PROJECT = Path(__file__).parent.parent
 SUITE = "hqod/table1"
-ROWS = ("fp", "fp-ft", "lsq-w4a4")
+ROWS = ("fp", "fp-ft-w4a4", "lsq-w4a4")
 """The rows of that suite which show the machinery; the long test of the suites runs the others."""
 TOLD = {
     "id": "lsq-hqod-w4a4",
@@ -69,7 +69,15 @@ def shorten(path: Path) -> None:
         policies = {kinds[row["kind"]].get("policy") for row in rows}
         suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
         suite["policies"] = {name: policy for name, policy in suite["policies"].items() if name in policies}
-        del suite["regime"], suite["claims"], suite["defaults"]["claim"]
+        del suite["core"], suite["regime"], suite["claims"], suite["defaults"]["claim"]
+
+
+def another_rate(suite: dict[str, Any], lr: float) -> None:
+    """Give LSQ, and no other row, a recipe with this learning rate."""
+    for tier in suite["tiers"].values():
+        recipes = tier["recipes"]
+        recipes["other"] = {"from": "w4a4", "optimizer": {**recipes["w4a4"]["optimizer"], "lr": lr}}
+    suite["kinds"]["w4a4"]["recipe"] = "other"
 
 
 @contextmanager

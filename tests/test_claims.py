@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PROJECT
 from factories import ENVIRONMENT, job_of, located, measure_all, store_record, suite_data
 
 from bench.cli import check as check_command
@@ -14,7 +15,7 @@ from bench.errors import UsageError
 from bench.plan.jobs import plan
 from bench.report.make import make_table
 from bench.report.render import render
-from bench.schema.load import Located
+from bench.schema.load import Located, load_suite
 from bench.schema.suite import Tier
 from bench.verdict.claims import ClaimVerdict, judge
 from bench.verdict.gather import gather
@@ -276,3 +277,21 @@ def test_wrong_claims_are_refused(tmp_path: Path, claims: Any, regime: Any, word
     with pytest.raises(UsageError) as refused:
         suite_of(tmp_path, claims, regime=regime)
     assert words in str(refused.value) and "table1.yaml:" in str(refused.value)
+
+
+def test_core_rows_alone(tmp_path: Path) -> None:
+    other = {**CLAIM, "id": "other", "rows": ["lsq", "fp-ft"]}
+    first = {**CLAIM, "rows": ["fp-ft", "fp"]}
+    suite = suite_of(tmp_path, [first, other], regime=[LIMIT])
+    core = suite.suite.only(["fp", "fp-ft"])
+    assert [row.id for row in core.rows] == ["fp", "fp-ft"]
+    assert [claim.id for claim in core.claims] == [first["id"]] and core.regime == ()
+
+
+def test_core_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--root", str(PROJECT)]
+    assert main([*root, "plan", "hqod/table1", "--core", "--json"]) == 0
+    jobs = json.loads(capsys.readouterr().out)["jobs"]
+    assert len({job["row"] for job in jobs}) == len(load_suite("hqod/table1", PROJECT).suite.core) == 7
+    assert main([*root, "plan", "hqod/table4", "--core"]) == 2
+    assert "names no core rows" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, bench, edited, shorten
+from conftest import PROJECT, another_rate, bench, edited, shorten
 
 from bench.records.store import Store
 from bench.schema.load import load_suite
@@ -61,7 +61,7 @@ def run_first(root: Path, suite: str, *rows: str) -> None:
 
 
 def test_repro(checkout: Path) -> None:
-    run_first(checkout, NAME, "fp-ft")
+    run_first(checkout, NAME, "fp-ft-w4a4")
     output = repro(checkout)
     assert "3 jobs: 2 done, 1 executed" in output and "reproduce@" not in output
     table = checkout / "results" / "local" / "hqod" / "table1.smoke.md"
@@ -74,12 +74,11 @@ def test_repro(checkout: Path) -> None:
 
     suite = checkout / SUITE
     with edited(suite) as data:
-        recipes = data["tiers"]["smoke"]["recipes"]
-        recipes["qat-w4a4"]["optimizer"] = {**recipes["ft"]["optimizer"], "lr": 0.003}
+        another_rate(data, 0.003)
     assert "3 jobs: 2 done, 1 executed" in repro(checkout)
 
     with edited(suite) as data:
-        data["tiers"]["smoke"]["recipes"]["qat-w4a4"]["optimizer"]["lr"] = 0.004
+        another_rate(data, 0.004)
         data["policies"]["hqod"]["pins"]["activations"] = 68
     # A failed row is written down, the table comes all the same, and the gate is the last to speak.
     output = repro(checkout, expect=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, SUITE, bench, edited, make_root
+from conftest import PROJECT, SUITE, another_rate, bench, edited, make_root
 from version_guard import faults, load_guard
 
 from bench.records.record import Record
@@ -36,7 +36,7 @@ def test_the_same_jobs_give_the_same_predictions(smoke_root: Path, tmp_path: Pat
     again = make_root(tmp_path / "again")
     bench(again, "run", SUITE, *SMOKE, "--jobs", "1")
     first, second = records(smoke_root), records(again)
-    assert first.keys() == second.keys() == {"fp", "fp-ft", "lsq-w4a4"}
+    assert first.keys() == second.keys() == {"fp", "fp-ft-w4a4", "lsq-w4a4"}
     for row, record in first.items():
         assert record.predictions == second[row].predictions
         assert record.metrics == second[row].metrics
@@ -46,8 +46,7 @@ def test_the_same_jobs_give_the_same_predictions(smoke_root: Path, tmp_path: Pat
 
 def test_one_edited_learning_rate_runs_one_job(finished_root: Path) -> None:
     with edited(suite_file(finished_root)) as suite:
-        recipes = suite["tiers"]["smoke"]["recipes"]
-        recipes["qat-w4a4"]["optimizer"] = {**recipes["ft"]["optimizer"], "lr": 0.002}
+        another_rate(suite, 0.002)
     planned = json.loads(bench(finished_root, "plan", SUITE, *SMOKE, "--json").stdout)
     assert "recipe.optimizer.lr" in json.dumps(planned)
     done = bench(finished_root, "run", SUITE, *SMOKE)
@@ -112,7 +111,7 @@ def test_a_failing_row_does_not_stop_the_others(finished_root: Path, at: str, re
     (finished_root / "failing.py").write_text(FAILING, encoding="utf-8")
     method = {"name": "failing:Failing", "options": {"at": at}}
     with edited(suite_file(finished_root)) as suite:
-        suite["rows"].append({"id": "bad", "kind": "ft", "label": "Bad", "methods": [method]})
+        suite["rows"].append({"id": "bad", "kind": "ft-w4a4", "start": "fp", "label": "Bad", "methods": [method]})
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "4 jobs: 3 done, 1 failed" in done.stdout and reason in done.stdout
     table = bench(finished_root, "table", SUITE, *SMOKE).stdout
@@ -130,7 +129,7 @@ def test_wrong_pins_fail_the_row_before_it_trains(finished_root: Path) -> None:
 
 
 def test_a_corrupt_record_is_no_result(finished_root: Path) -> None:
-    folder = Store(finished_root).folder(records(finished_root)["fp-ft"].identity)
+    folder = Store(finished_root).folder(records(finished_root)["fp-ft-w4a4"].identity)
     folder.record_file.write_bytes(folder.record_file.read_bytes()[:200])
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert f"{folder.record_file}: not a record" in done.stdout

@@ -33,15 +33,14 @@ def scored_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke jobs again: FP+ft and LSQ scored during training, and LSQ on the tune split too."""
     root = make_root(tmp_path_factory.mktemp("scored") / "root")
     with edited(root / "suites" / f"{SUITE}.yaml") as suite:
-        # `qat-w4a4` takes it over.
-        suite["tiers"]["smoke"]["recipes"]["ft"]["evaluation"] = {"first": 1, "every": 2}
+        suite["tiers"]["smoke"]["recipes"]["w4a4"]["evaluation"] = {"first": 1, "every": 2}
     bench(root, "run", SUITE, "--tier", "smoke", "--jobs", "2")
     return root
 
 
 def test_training_is_the_same(scored_root: Path, smoke_root: Path) -> None:
     plain, scored = records(smoke_root), records(scored_root)
-    for row in ("fp-ft", "lsq-w4a4"):
+    for row in ("fp-ft-w4a4", "lsq-w4a4"):
         assert scored[row].identity != plain[row].identity
         assert scored[row].checkpoint_sha256 == plain[row].checkpoint_sha256
         assert scored[row].predictions == plain[row].predictions and scored[row].metrics == plain[row].metrics

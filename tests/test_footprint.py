@@ -17,7 +17,7 @@ def rows() -> dict[str, Footprint]:
 
 def test_full_precision_has_32_bits_everywhere(rows: dict[str, Footprint]) -> None:
     fp = rows["fp"]
-    assert fp == rows["fp-ft"]
+    assert fp == rows["fp-ft-w4a4"]
     assert fp.bytes == 4 * fp.parameters and fp.bops == 32 * 32 * fp.macs
 
 

@@ -79,10 +79,12 @@ def harmony(root: Path, *arguments: str) -> int:
 
 
 def test_the_command_prints_the_numbers_of_the_records(smoke_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [f"{SUITE}:fp-ft", f"{SUITE}:lsq-w4a4"]
+    names = [f"{SUITE}:fp-ft-w4a4", f"{SUITE}:lsq-w4a4"]
     assert harmony(smoke_root, *names, *TIER, "--over", f"{SUITE}:fp", "--json") == 0
     said = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in said["records"]] == [f"{SUITE} {row} smoke seed 0" for row in ("fp-ft", "lsq-w4a4")]
+    assert [one["name"] for one in said["records"]] == [
+        f"{SUITE} {row} smoke seed 0" for row in ("fp-ft-w4a4", "lsq-w4a4")
+    ]
     kept = {r.identity: r.harmony for r in Store(smoke_root).records()}
     for one in said["records"]:
         assert kept[one["identity"]]["positives"] == one["positives"] == sum(map(sum, one["density"]))
@@ -96,7 +98,7 @@ def test_the_command_prints_the_numbers_of_the_records(smoke_root: Path, capsys:
 def test_pictures_are_drawn_of_every_figure(
     smoke_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [f"{SUITE}:fp-ft", f"{SUITE}:lsq-w4a4"]
+    names = [f"{SUITE}:fp-ft-w4a4", f"{SUITE}:lsq-w4a4"]
     folder = tmp_path / "plots"
     arguments = (*names, *TIER, "--over", f"{SUITE}:fp", "--plots", str(folder), "--images", "1,2")
     assert harmony(smoke_root, *arguments) == 0

@@ -15,7 +15,7 @@ from bench.report.make import make_table
 from bench.schema.load import Located
 from bench.verdict.baseline import accept, load
 from bench.verdict.gather import gather
-from bench.verdict.restore import keep_checkpoints, kept_checkpoint, restore
+from bench.verdict.restore import keep_checkpoints, kept_checkpoint, restore, restore_starts
 
 WEIGHTS = b"weights of the start"
 
@@ -95,6 +95,18 @@ def test_another_checkpoint_is_refused(suite: Located) -> None:
         restore(suite, "mini")
 
 
+def test_a_run_starts_from_the_committed_model_and_from_no_other(suite: Located) -> None:
+    forget(suite)
+    jobs = plan(suite, "mini", ("lsq",))
+    assert [job.row.id for job in restore_starts(suite, "mini", jobs)] == ["fp"]
+    assert runs(suite, "fp") == [0] and not runs(suite, "lsq")
+    assert restore_starts(suite, "mini", jobs) == []  # it is there now
+    forget(suite)
+    kept_checkpoint(suite.root, hashlib.sha256(WEIGHTS).hexdigest()).write_bytes(b"of another model")
+    with pytest.raises(BenchError, match="its sha256 is"):
+        restore_starts(suite, "mini", jobs)
+
+
 def test_records_of_an_earlier_protocol_are_left_out(suite: Located) -> None:
     forget(suite)
     data = suite_data()
@@ -124,8 +136,12 @@ def test_commands(smoke_root: Path, tmp_path: Path) -> None:
     said = bench(first, "accept", SUITE, "--tier", "smoke", "--checkpoints").stdout
     assert "checkpoints" in said
     shutil.copytree(first / "baselines", second / "baselines", dirs_exist_ok=True)
+    third = tmp_path / "third"
+    shutil.copytree(second, third)
+    said = bench(third, "run", SUITE, "--tier", "smoke", "--rows", "fp-ft-w4a4").stdout
+    assert "fp smoke seed 0: its model is the committed checkpoint" in said and "2 jobs: 1 done, 1 executed" in said
     assert "3 restored, 0 there already" in bench(second, "restore", SUITE, "--tier", "smoke").stdout
-    run = ("run", SUITE, "--tier", "smoke", "--rows", "fp-ft", "--seeds", "2")
+    run = ("run", SUITE, "--tier", "smoke", "--rows", "fp-ft-w4a4", "--seeds", "2")
     assert "3 jobs: 2 done, 1 executed" in bench(second, *run).stdout
     (start,) = {r.start_sha256 for r in Store(second).records() if r.provenance.asked_by.endswith("seed 1")}
     (fp,) = {r.checkpoint_sha256 for r in Store(first).records() if " fp " in r.provenance.asked_by}

@@ -57,7 +57,7 @@ def run(recipe: Recipe, images: Dataset, folder: Path, stop_after: int | None = 
 @pytest.mark.parametrize("stop_after", [1, 5, 8])
 def test_resumed_is_uninterrupted(name: str, stop_after: int, images: Dataset, tmp_path: Path) -> None:
     scored = Evaluation(first=2, every=2)
-    base = TIER.recipes["ft"].model_copy(update={"length": 9, "snapshot_every": 3, "evaluation": scored})
+    base = TIER.recipes["w4a4"].model_copy(update={"length": 9, "snapshot_every": 3, "evaluation": scored})
     recipe = base if name == "ft" else base.model_copy(update={"optimizer": ADAMW})
     whole, weights = run(recipe, images, tmp_path / "whole")
     with pytest.raises(StoppedError):
@@ -71,7 +71,7 @@ def test_resumed_is_uninterrupted(name: str, stop_after: int, images: Dataset, t
 
 
 def test_a_broken_snapshot_is_refused(images: Dataset, tmp_path: Path) -> None:
-    recipe = TIER.recipes["ft"].model_copy(update={"snapshot_every": 2})
+    recipe = TIER.recipes["w4a4"].model_copy(update={"snapshot_every": 2})
     (tmp_path / "snapshot.pth").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(BenchError, match="not a snapshot"):
         run(recipe, images, tmp_path)
@@ -80,6 +80,6 @@ def test_a_broken_snapshot_is_refused(images: Dataset, tmp_path: Path) -> None:
 def test_snapshots_are_no_part_of_the_identity() -> None:
     from bench.schema.protocol import dump
 
-    recipe = TIER.recipes["ft"]
+    recipe = TIER.recipes["w4a4"]
     dumped = dump(recipe.model_copy(update={"snapshot_every": 5, "cost_s": 9.0}), "cost_s", "snapshot_every")
     assert dumped == dump(recipe, "cost_s", "snapshot_every") and "snapshot_every" not in dumped

@@ -185,7 +185,7 @@ def test_run_does_not_take_it_for_done(root: Path, capsys: Capture) -> None:
     counts = json.loads(call(root, capsys, "plan", SUITE, *SMOKE, "--json"))["counts"]
     assert (counts["missing"], counts["done"]) == (3, 0)
     # So a row that starts from it waits for a checkpoint of its own.
-    child = job_of(load_suite(SUITE, root), "fp-ft", tier="smoke")
+    child = job_of(load_suite(SUITE, root), "fp-ft-w4a4", tier="smoke")
     assert child.start is not None and record_of(child.start, Store(root)) is None
 
 
@@ -374,7 +374,7 @@ def test_wrong_detections(root: Path, capsys: Capture, content: Any, words: str)
     ("arguments", "words"),
     [
         (["hqod/tabel1", ROW, *SMOKE], "did you mean 'hqod/table1'?"),
-        ([SUITE, "cat", *SMOKE], "hqod/table1 has no row 'cat'; it has fp, fp-ft"),
+        ([SUITE, "cat", *SMOKE], "hqod/table1 has no row 'cat'; it has fp, fp-ft-w4a4"),
         (["detectors/quantized", ROW, "--tier", "mini"], "there is no tier 'mini'"),
         ([SUITE, ROW, *SMOKE, "--seed", "-1"], "--seed -1: must be from 0"),
         ([SUITE, ROW, *SMOKE, "--seed", "9" * 400], "must be from 0"),

@@ -105,6 +105,12 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "size of one number": ("entr", [("size: [64, 64]", "size: [64]§")]),
     # Names that must exist, fit, or be used.
     "duplicate row": ("row id 'fp' is used twice", [("id: lsq", "id: fp§")]),
+    "core names no row": ("unknown row 'lqs'", [("policies:", "core: [fp, lqs§]\npolicies:")]),
+    "core without a start": (
+        "starts from row 'fp', which is not in `core`",
+        [("policies:", "core: [lsq§]\npolicies:")],
+    ),
+    "core names a row twice": ("stands twice in `core`", [("policies:", "core: [fp, fp§]\npolicies:")]),
     "unknown detector": (
         "did you mean 'retinanet-r18'?",
         [("detector: retinanet-r18\n    bits: 4/4", "detector: retinanet-r19§\n    bits: 4/4")],

@@ -26,7 +26,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="keep the checkpoints that rows start from, in baselines/checkpoints/",
     )
-    parser.set_defaults(run=run, core=False)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -63,7 +63,7 @@ def chosen_metric(args: argparse.Namespace) -> Metric:
 
 def located(args: argparse.Namespace) -> list[Located]:
     """The suites that the command line names; UsageError for one that is absent, wrong, or lacks the tier."""
-    return [_core(suite) if args.core else suite for suite in _named(args)]
+    return [_core(suite) if getattr(args, "core", False) else suite for suite in _named(args)]
 
 
 def _core(suite: Located) -> Located:
