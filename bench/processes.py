@@ -1,4 +1,4 @@
-"""This process among those that torchrun started together; alone without torchrun. Imports no torch."""
+"""The cores of this process, and its place among those that torchrun started together. Imports no torch."""
 
 import os
 from typing import NamedTuple
@@ -19,3 +19,8 @@ class World(NamedTuple):
 def world() -> World:
     """As torchrun's environment variables say."""
     return World(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,8 +17,8 @@ from bench.plan.cost import elapsed, to_pay
 from bench.plan.identity import derive_seed, identity
 from bench.plan.jobs import Job, plan
 from bench.plan.standing import Standing, standings
+from bench.processes import cores
 from bench.records import environment
-from bench.records.environment import cores
 from bench.records.record import Cost, DataFacts, Provenance, Record, SavedPredictions
 from bench.records.store import Store
 from bench.schema.catalog import CATALOG, Entry

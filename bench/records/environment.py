@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from bench.processes import cores
 from bench.records.canonical import canonical
 
 PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "numpy", "pillow", "opencv-python",
@@ -54,11 +55,6 @@ def processor() -> str:
     flags = sorted(flag for flag in facts.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sse4")))
     identity = [facts.get(key, "").strip() for key in ("model name", "cpu family", "model")]
     return " ".join([*identity, *flags])
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def jobs_at_once() -> int:

@@ -170,8 +170,9 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(PARTS[sys.argv[1]]()))
         return
+    from bench.processes import cores
     from bench.quantization import kernels
-    from bench.records.environment import cores, environment
+    from bench.records.environment import environment
 
     figures = {name: figure for part in PARTS for name, figure in measured(part).items()}
     load = os.getloadavg()[1]

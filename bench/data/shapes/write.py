@@ -8,20 +8,25 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol, get_args
 
 from PIL import Image
 
-from bench.data.shapes import VERSION, flavour_of, folder_name
+from bench.data.shapes import VERSION, Flavour, flavour_of, folder_name
 from bench.data.shapes.coco import CocoWriter
 from bench.data.shapes.scene import Scene, render
 from bench.data.shapes.voc import VocWriter
 from bench.errors import BenchError
+from bench.processes import cores
 from bench.schema.data import ShapesCoco, ShapesVoc, Split
 
+WORTH_PROCESSES = 500
+"""Images from which drawing them in several processes is worth the second that those take to start."""
 MARKER = "shapes.json"
 """Name of the file that a complete folder holds: version, number of images, digest of all scenes."""
 
@@ -49,11 +54,11 @@ def make(spec: ShapesVoc | ShapesCoco, root: Path, progress: Callable[[int, int]
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root / f".{final.name}.lock"):
         if not _complete(final, spec):
-            partial = root / f".{final.name}.partial"
+            unfinished = root / f".{final.name}.partial"
             # Whoever holds the lock is the only writer, so a leftover is that of a killed one.
-            shutil.rmtree(partial, ignore_errors=True)
-            _fill(spec, partial, progress or (lambda done, total: None))
-            partial.rename(final)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _fill(spec, unfinished, progress or (lambda done, total: None))
+            unfinished.rename(final)
     return final
 
 
@@ -89,17 +94,36 @@ def _fill(spec: ShapesVoc | ShapesCoco, folder: Path, progress: Callable[[int, i
     """Write every image, the annotations and, last, the marker."""
     flavour, scenes, digest = flavour_of(spec), _scenes(spec), hashlib.sha256()
     writer: _Writer = VocWriter(folder) if flavour == "voc" else CocoWriter(folder)
-    for done, (split, index) in enumerate(scenes, start=1):
-        scene = render(flavour, spec.side, split, index)
-        path = folder / writer.image_path(split, index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scene.pixels).save(path, compress_level=1)
-        writer.add(split, index, scene)
-        digest.update(scene_bytes(scene))
-        progress(done, len(scenes))
+    paths = [folder / writer.image_path(split, index) for split, index in scenes]
+    for parent in {path.parent for path in paths}:
+        parent.mkdir(parents=True, exist_ok=True)
+    orders = [(flavour, spec.side, *scene, path) for scene, path in zip(scenes, paths, strict=True)]
+    with _map(len(orders)) as run:
+        for done, ((split, index), scene) in enumerate(zip(scenes, run(_draw, orders), strict=True), start=1):
+            writer.add(split, index, scene)
+            digest.update(scene_bytes(scene))
+            progress(done, len(scenes))
     writer.finish()
     noted = {"version": VERSION, "images": len(scenes), "sha256": digest.hexdigest()}
     (folder / MARKER).write_text(json.dumps(noted, indent=1) + "\n")
+
+
+@contextmanager
+def _map(number: int) -> Iterator[Callable[..., Iterable[Scene]]]:
+    """A `map` that keeps the order: on all cores where the images are so many that further processes pay."""
+    if number < WORTH_PROCESSES or cores() == 1:
+        yield map
+        return
+    with get_context("spawn").Pool(cores()) as pool:
+        yield partial(pool.imap, chunksize=32)
+
+
+def _draw(order: tuple[Flavour, int, Split, int, Path]) -> Scene:
+    """Draw one scene and write its image."""
+    flavour, side, split, index, path = order
+    scene = render(flavour, side, split, index)
+    Image.fromarray(scene.pixels).save(path, compress_level=1)
+    return scene
 
 
 def scene_bytes(scene: Scene) -> bytes:
