@@ -69,7 +69,8 @@ def shorten(path: Path) -> None:
         policies = {kinds[row["kind"]].get("policy") for row in rows}
         suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
         suite["policies"] = {name: policy for name, policy in suite["policies"].items() if name in policies}
-        del suite["core"], suite["regime"], suite["claims"], suite["defaults"]["claim"]
+        suite["core"] = [row["id"] for row in rows]
+        del suite["regime"], suite["claims"], suite["defaults"]["claim"]
 
 
 def another_rate(suite: dict[str, Any], lr: float) -> None:

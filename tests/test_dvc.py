@@ -64,7 +64,7 @@ def test_repro(checkout: Path) -> None:
     run_first(checkout, NAME, "fp-ft-w4a4")
     output = repro(checkout)
     assert "3 jobs: 2 done, 1 executed" in output and "reproduce@" not in output
-    table = checkout / "results" / "local" / "hqod" / "table1.smoke.md"
+    table = checkout / "results" / "local" / "hqod" / "table1.core.smoke.md"
     assert "FP+ft" in table.read_text(encoding="utf-8")
 
     begin = time.monotonic()

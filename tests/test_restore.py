@@ -95,9 +95,14 @@ def test_another_checkpoint_is_refused(suite: Located) -> None:
         restore(suite, "mini")
 
 
-def test_a_run_starts_from_the_committed_model_and_from_no_other(suite: Located) -> None:
+def test_a_run_starts_from_the_committed_model_and_from_no_other(
+    suite: Located, capsys: pytest.CaptureFixture[str]
+) -> None:
     forget(suite)
     jobs = plan(suite, "mini", ("lsq",))
+    assert main(["--root", str(suite.root), "plan", suite.name, "--rows", "lsq"]) == 0
+    said = capsys.readouterr().out
+    assert "--from-scratch` trains it" in said and "1 done, 1 missing" in said
     assert [job.row.id for job in restore_starts(suite, "mini", jobs)] == ["fp"]
     assert runs(suite, "fp") == [0] and not runs(suite, "lsq")
     assert restore_starts(suite, "mini", jobs) == []  # it is there now

@@ -8,6 +8,8 @@ from bench.cli.common import add_json, add_suites, check_seeds, located, print_j
 if TYPE_CHECKING:
     from bench.plan.standing import Standing
 
+COMMITTED = "`run` takes the committed checkpoint; `run --from-scratch` trains it"
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
@@ -29,13 +31,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Print the plan; 0, since nothing has failed by planning."""
     from bench.plan.jobs import plan
-    from bench.plan.standing import standings
+    from bench.plan.standing import Standing, standings
     from bench.records.store import Store
+    from bench.verdict.restore import committed_starts
 
     check_seeds(args.seeds)
-    store = Store(args.root.resolve())
-    jobs = [job for suite in located(args) for job in plan(suite, args.tier, tuple(args.rows), args.seeds)]
-    found = standings(jobs, store)
+    store, found = Store(args.root.resolve()), []
+    for suite in located(args):
+        jobs = plan(suite, args.tier, tuple(args.rows), args.seeds)
+        committed = {job.identity for job in committed_starts(suite, args.tier, jobs)}
+        for standing in standings(jobs, store):
+            taken = standing.job.identity in committed
+            found.append(Standing(standing.job, "done", (COMMITTED,)) if taken else standing)
     if args.json:
         print_json(_facts(found, args.tier))
     else:

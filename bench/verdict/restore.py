@@ -66,18 +66,33 @@ def restore(located: Located, tier: Tier) -> Restored:
     return _put_back(located, baseline, jobs, _origins(jobs))
 
 
-def restore_starts(located: Located, tier: Tier, jobs: Sequence[Job]) -> list[Job]:
-    """Put back the committed models that jobs start from, where they are absent: `run` need not train them.
-
-    Returns the jobs whose record was put back. Raises BenchError for a checkpoint that is not its record's.
-    """
+def committed_starts(located: Located, tier: Tier, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that others start from whose model is committed and whose record is not in the local store."""
     store, origins = Store(located.root), _origins(jobs)
     absent = [job for job in jobs if job.identity in origins and not store.folder(job.identity).record_file.exists()]
     baseline = load(located, tier) if absent else None
     if baseline is None:
         return []
-    restored = _put_back(located, baseline, absent, origins).restored
-    return [job for job in absent if job.name in restored]
+    records = [(job, baseline.record(job.row.id, job.repetition)) for job in absent]
+    return [
+        job
+        for job, record in records
+        if record is not None
+        and record.identity == job.identity
+        and kept_checkpoint(located.root, record.checkpoint_sha256 or "").is_file()
+    ]
+
+
+def restore_starts(located: Located, tier: Tier, jobs: Sequence[Job]) -> list[Job]:
+    """Put back the committed models that jobs start from, where they are absent: `run` need not train them.
+
+    Returns the jobs whose record was put back. Raises BenchError for a checkpoint that is not its record's.
+    """
+    committed = committed_starts(located, tier, jobs)
+    baseline = load(located, tier) if committed else None
+    if baseline is not None:
+        _put_back(located, baseline, committed, _origins(jobs))
+    return committed
 
 
 def _origins(jobs: Sequence[Job]) -> set[str]:
