@@ -2,7 +2,8 @@
 
 Two worker processes, one a checkout, take turns: a block is some steps of one, then as many of the other. All figures
 are of this thread's processor time, at the size that the other checkout's suites declare for tier `mini`, with equal
-images and weights; the median block, and ratios of two, with 95 % intervals (bootstrap over blocks). Parts (`--parts`, all of them by default):
+images and weights; the median block, and ratios of two, with 95 % intervals (bootstrap over blocks).
+Parts (`--parts`, all of them by default):
 
 * `step`: a whole FP32 step: preprocessing, forward, loss, backward, optimizer;
 * `loss`: mmdet's `loss_by_feat` on given outputs of the head and the gradient of these: targets, loss, backward;
