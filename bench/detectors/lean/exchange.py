@@ -1,0 +1,36 @@
+"""Where a built model gets the cheaper parts."""
+
+from mmdet.models import dense_heads, losses
+from mmdet.models.task_modules import assigners, prior_generators, samplers
+from torch import nn
+
+from bench.detectors.lean import anchors, assign, focal, heads
+
+_OF_MODULES: dict[type, type] = {
+    losses.FocalLoss: focal.FusedFocalLoss,
+    dense_heads.RetinaHead: heads.RetinaHead,
+    dense_heads.ATSSHead: heads.ATSSHead,
+    dense_heads.SSDHead: heads.SSDHead,
+    dense_heads.RPNHead: heads.RPNHead,
+}
+_OF_PARTS: dict[type, type] = {
+    prior_generators.AnchorGenerator: anchors.AnchorGenerator,
+    prior_generators.SSDAnchorGenerator: anchors.SSDAnchorGenerator,
+    prior_generators.MlvlPointGenerator: anchors.MlvlPointGenerator,
+    assigners.MaxIoUAssigner: assign.MaxIoUAssigner,
+    samplers.PseudoSampler: assign.PseudoSampler,
+}
+"""What heads hold that is no module."""
+
+
+def exchange(model: nn.Module) -> None:
+    """Make mmdet's parts of `model` the cheaper ones, in place; a user's subclass of one stays what it is.
+
+    A part becomes an instance of its new class, which adds no state to it.
+    """
+    for module in model.modules():
+        for part in list(vars(module).values()):
+            if type(part) in _OF_PARTS:
+                part.__class__ = _OF_PARTS[type(part)]
+        if type(module) in _OF_MODULES:
+            module.__class__ = _OF_MODULES[type(module)]
