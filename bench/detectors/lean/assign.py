@@ -31,6 +31,24 @@ class MaxIoUAssigner(assigners.MaxIoUAssigner):  # type: ignore[misc]
         return AssignResult(num_gts=len(overlaps), gt_inds=assigned, max_overlaps=best, labels=labels)
 
 
+class SimOTAAssigner(assigners.SimOTAAssigner):  # type: ignore[misc]
+    """mmdet's, which copies each point for each box before it compares them."""
+
+    def get_in_gt_and_in_center_info(self, priors: Tensor, gt_bboxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Which `priors` [n, 4] (x, y, strides) lie in a box or near a centre, [n], and for these [m] which lie in both
+        of each of the boxes [k, 4], [m, k]; as mmdet's.
+        """
+        x, y, across, down = (column[:, None] for column in priors.unbind(1))
+        left, top, right, bottom = gt_bboxes.unbind(1)
+        inside = (x - left > 0) & (y - top > 0) & (right - x > 0) & (bottom - y > 0)
+        middle_x, middle_y = (left + right) / 2.0, (top + bottom) / 2.0
+        away_x, away_y = self.center_radius * across, self.center_radius * down
+        near = (x - (middle_x - away_x) > 0) & (y - (middle_y - away_y) > 0)
+        near &= (middle_x + away_x - x > 0) & (middle_y + away_y - y > 0)
+        either = inside.any(dim=1) | near.any(dim=1)
+        return either, (inside & near)[either]
+
+
 class PseudoSampler(samplers.PseudoSampler):  # type: ignore[misc]
     """mmdet's, which sorts indices that `nonzero` has sorted already."""
 

@@ -1,12 +1,13 @@
 """Where a built model gets the cheaper parts."""
 
-from mmdet.models import dense_heads, losses
+from mmdet.models import data_preprocessors, dense_heads, losses
 from mmdet.models.task_modules import assigners, prior_generators, samplers
 from torch import nn
 
-from bench.detectors.lean import anchors, assign, focal, heads
+from bench.detectors.lean import anchors, assign, focal, heads, images
 
 _OF_MODULES: dict[type, type] = {
+    data_preprocessors.DetDataPreprocessor: images.DetDataPreprocessor,
     losses.FocalLoss: focal.FusedFocalLoss,
     dense_heads.RetinaHead: heads.RetinaHead,
     dense_heads.ATSSHead: heads.ATSSHead,
@@ -18,6 +19,7 @@ _OF_PARTS: dict[type, type] = {
     prior_generators.SSDAnchorGenerator: anchors.SSDAnchorGenerator,
     prior_generators.MlvlPointGenerator: anchors.MlvlPointGenerator,
     assigners.MaxIoUAssigner: assign.MaxIoUAssigner,
+    assigners.SimOTAAssigner: assign.SimOTAAssigner,
     samplers.PseudoSampler: assign.PseudoSampler,
 }
 """What heads hold that is no module."""
