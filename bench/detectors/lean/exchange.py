@@ -6,15 +6,13 @@ from torch import nn
 
 from bench.detectors.lean import anchors, assign, focal, heads, images
 
-_OF_MODULES: dict[type, type] = {
+EXCHANGED: dict[type, type] = {
     data_preprocessors.DetDataPreprocessor: images.DetDataPreprocessor,
     losses.FocalLoss: focal.FusedFocalLoss,
     dense_heads.RetinaHead: heads.RetinaHead,
     dense_heads.ATSSHead: heads.ATSSHead,
     dense_heads.SSDHead: heads.SSDHead,
     dense_heads.RPNHead: heads.RPNHead,
-}
-_OF_PARTS: dict[type, type] = {
     prior_generators.AnchorGenerator: anchors.AnchorGenerator,
     prior_generators.SSDAnchorGenerator: anchors.SSDAnchorGenerator,
     prior_generators.MlvlPointGenerator: anchors.MlvlPointGenerator,
@@ -22,7 +20,7 @@ _OF_PARTS: dict[type, type] = {
     assigners.SimOTAAssigner: assign.SimOTAAssigner,
     samplers.PseudoSampler: assign.PseudoSampler,
 }
-"""What heads hold that is no module."""
+"""mmdet's class, and ours in its place: modules, and what modules hold as attributes."""
 
 
 def exchange(model: nn.Module) -> None:
@@ -31,8 +29,6 @@ def exchange(model: nn.Module) -> None:
     A part becomes an instance of its new class, which adds no state to it.
     """
     for module in model.modules():
-        for part in list(vars(module).values()):
-            if type(part) in _OF_PARTS:
-                part.__class__ = _OF_PARTS[type(part)]
-        if type(module) in _OF_MODULES:
-            module.__class__ = _OF_MODULES[type(module)]
+        for part in [*vars(module).values(), module]:
+            if type(part) in EXCHANGED:
+                part.__class__ = EXCHANGED[type(part)]
