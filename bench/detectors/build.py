@@ -24,10 +24,13 @@ def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], se
     config = model_config(name, scale, len(classes))
     from mmdet.registry import MODELS
 
+    from bench.detectors.lean.exchange import exchange
+
     torch.manual_seed(seed)
     model: Any = MODELS.build(config)
     model.init_weights()
     mend(model)
+    exchange(model)
     model.dataset_meta = {"classes": classes}
     # Channels last is the faster layout on CPUs and GPUs alike.
     built: nn.Module = model.to(memory_format=torch.channels_last)

@@ -221,7 +221,7 @@ def _groups(model: nn.Module, recipe: Recipe) -> dict[str, Group]:
 
 def _optimizer(recipe: Recipe, groups: dict[str, Group]) -> dict[str, Any]:
     o = recipe.optimizer
-    optimizer: dict[str, Any] = dict(type=OPTIMIZERS[o.kind], lr=o.lr, weight_decay=o.weight_decay, foreach=True)
+    optimizer: dict[str, Any] = dict(type=OPTIMIZERS[o.kind], lr=o.lr, weight_decay=o.weight_decay, fused=True)
     if o.kind == "sgd":
         optimizer |= dict(momentum=o.momentum or 0.0, nesterov=o.nesterov)
     elif o.betas is not None:

@@ -60,10 +60,14 @@ def using(path: KernelPath) -> Iterator[None]:
 
 def name(device: str) -> str:
     """The path of a device type (`cpu`, `cuda`) with its version, as the environment key has it: `numba 0.68.1`."""
+    path = backend(device)
+    return path if path == "eager" else f"{path} {version(path)}"
+
+
+def backend(device: str) -> str:
+    """`numba` or `triton` where it compiles for this device type and is not forbidden, else `eager`."""
     path = _PATHS.get(device, "eager")
-    if _eager() or _load(path) is None:
-        return "eager"
-    return f"{path} {version(path)}"
+    return "eager" if _eager() or _load(path) is None else path
 
 
 def choose(x: Tensor, step: Tensor) -> Kernels | None:
