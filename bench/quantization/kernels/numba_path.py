@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import carray, config, float32, float64, njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -26,10 +25,10 @@ _LARGE = 4 * 2**20
 """Entries, 16 MiB: what is written of a tensor this large has left every cache before anybody reads it."""
 
 
-def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule) -> Tensor:
+def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule, least: float = 0.0) -> Tensor:
     """As Kernels has it."""
     y = torch.empty_like(x)
-    _forward(x.data_ptr(), y.data_ptr(), step.data_ptr(), x.numel(), qmin, qmax, _RULES[rule])
+    _forward(x.data_ptr(), y.data_ptr(), step.data_ptr(), x.numel(), qmin, qmax, _RULES[rule], least)
     return y
 
 
@@ -85,6 +84,14 @@ def _hand_over(to: Any, source: Any, count: Any) -> None:
     left, right = carray(_floats(to), count), carray(_floats(source), count)
     for i in range(rest, count):
         left[i] = right[i]
+
+
+@njit  # type: ignore[untyped-decorator]
+def _mended(step_at: Any, least: Any) -> Any:
+    step = carray(_floats(step_at), 1)
+    if least > 0 and step[0] < least:
+        step[0] = max(abs(step[0]), least)
+    return step[0]
 
 
 @njit(fastmath={"reassoc"})  # type: ignore[untyped-decorator]
@@ -197,9 +204,9 @@ def _compiled(*arguments: Any) -> Callable[[Callable[..., None]], Any]:
 _address, _count = types.intp, types.intp
 
 
-@_compiled(_address, _address, _address, _count, float32, float32, types.intp)
-def _forward(x_at: Any, y_at: Any, step_at: Any, n: int, low: Any, high: Any, rule: int) -> None:
-    s = carray(_floats(step_at), 1)[0]
+@_compiled(_address, _address, _address, _count, float32, float32, types.intp, float32)
+def _forward(x_at: Any, y_at: Any, step_at: Any, n: int, low: Any, high: Any, rule: int, least: Any) -> None:
+    s = _mended(step_at, least)
     reciprocal = float32(1) / s
     streams = n >= _LARGE and y_at % 32 == 0
     own = np.empty(_CHUNK if streams else 0, np.float32)
