@@ -15,8 +15,8 @@ def observed_quantizers(
     of_weight: Callable[..., Quantizer],
     of_activation: Callable[..., Quantizer] | None = None,
 ) -> Quantizers:
-    """By the site's name what `of_weight(bits, signed, observer, shape=shape)` and `of_activation(bits, signed, observer)`
-    make; without the latter, the former makes both."""
+    """By the site's name what `of_weight(bits, signed, observer, shape=shape)` makes, and for activations
+    `of_activation(bits, signed, observer)`; without the latter, the former makes both."""
     quantizers: Quantizers = {}
     for weight in placement.weights:
         shape = step_shape(weight.shape, options.granularity)

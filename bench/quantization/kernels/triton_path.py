@@ -73,7 +73,7 @@ def _scaled(x: "Any", s: "Any", RULE: tl.constexpr) -> "Any":  # noqa: N803
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(
-    x_at: "Any", y_at: "Any", s_at: "Any", n: "Any", qmin: "Any", qmax: "Any", least: "Any", MENDS: tl.constexpr,
+    x_at: "Any", y_at: "Any", s_at: "Any", n: "Any", qmin: "Any", qmax: "Any", least: "Any", MENDS: tl.constexpr,  # noqa: N803
     RULE: tl.constexpr, BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
