@@ -20,6 +20,7 @@ from bench.quantization import kernels
 from bench.quantization.functional import fake_quantize, lsq
 from bench.quantization.grid import RULES, Grid
 from bench.quantization.kernels import numba_path
+from bench.quantization.lsq import SMALLEST, LsqQuantizer
 from bench.quantization.ranges import integer_range
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
@@ -167,6 +168,18 @@ def test_second_derivatives_are_eager() -> None:
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*grads, strict=True))
 
 
+@pytest.mark.parametrize("path", ["numba", "eager"])
+def test_a_step_that_training_drove_through_zero_is_mended_where_it_stands(path: Any) -> None:
+    x = torch.tensor([-1.0, 0.4, 2.0])
+    for found, expected in ((-0.5, 0.5), (0.0, SMALLEST), (-0.0, SMALLEST), (1e-12, SMALLEST), (0.7, 0.7)):
+        quantizer = LsqQuantizer(4, True, None, "mqbench", "none", True)
+        quantizer.step.data.fill_(found)
+        with kernels.using(path):
+            y = quantizer(x)
+        assert quantizer.step.item() == torch.tensor(expected).item()
+        assert torch.equal(y, lsq(x, torch.tensor(expected), -8, 7, 1.0, "mqbench"))
+
+
 def test_the_path_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     x, step = torch.zeros(3), torch.tensor(1.0)
     assert kernels.name("cpu").startswith("numba ") and kernels.name("mps") == "eager"
@@ -242,6 +255,17 @@ def compare_triton() -> None:
         x, out, step = tensors(-0.9, ties[:: max(1, len(ties) // 60)], True)
         ours, theirs = (path.forward(x, step, qmin, qmax, rule) for path in (triton_path, numba_path))
         assert torch.equal(torch.nan_to_num(ours, nan=-1e30), torch.nan_to_num(theirs, nan=-1e30)), (rule, bits)
+        for found in (-0.3, 0.0, 1e-9):
+            steps = torch.full((2, 1), found)
+            ours, theirs = (
+                path.forward(x, one, qmin, qmax, rule, 1e-7)
+                for path, one in zip((triton_path, numba_path), steps, strict=True)
+            )
+            assert torch.equal(torch.nan_to_num(ours, nan=-1e30), torch.nan_to_num(theirs, nan=-1e30)), (rule, bits)
+            assert (
+                steps.flatten().tolist()
+                == [max(abs(float(steps.new_tensor(found))), float(steps.new_tensor(1e-7)))] * 2
+            )
         x[x.isnan()] = 0
         ours, theirs = (
             path.backward(x, step, out.clone(), qmin, qmax, rule, 0.37, path is triton_path)
@@ -266,8 +290,10 @@ from triton.compiler import ASTSource
 from bench.quantization.kernels import triton_path
 for kernel in (triton_path._forward, triton_path._backward):
     for rule in (0, 1, 2):
-        fixed = {"qmax": 1, "RULE": rule, "BLOCK": 1024}  # Triton makes a constant of each argument that is 1
+        # Triton makes a constant of each argument that is 1.
+        fixed = {"qmax": 1, "RULE": rule, "BLOCK": 1024, **({"MENDS": True} if "MENDS" in kernel.arg_names else {})}
         types = {n: "*fp32" if n.endswith("_at") else "constexpr" if n in fixed else "i32" for n in kernel.arg_names}
+        types.update({"least": "fp32"} if "least" in types else {})
         source = ASTSource(fn=kernel, signature=types, constexprs=fixed)
         made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=triton_path._EXACT)
         ptx = made.asm["ptx"]

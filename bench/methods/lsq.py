@@ -4,18 +4,18 @@ A weight or activation v becomes round(clip(v / s, -QN, QP)) * s (eqs. 1 and 2);
 task's gradient (eq. 3), which is scaled by g = 1 / sqrt(N * QP) (section 2.2).
 """
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
-from bench.calibration.observers import make_observer
+from bench.methods.make import observed_quantizers
 from bench.quantization.apply import Quantizers
 from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.mqbench import lsq_quantizers
 from bench.quantization.placement import Placement
-from bench.quantization.quantizer import step_shape
 from bench.schema.methods import LsqOptions, options_of
 
 
@@ -32,16 +32,9 @@ class LSQ:
         o = self.options
         if o.backend == "mqbench":
             return lsq_quantizers(placement, o)
-        rule = (o.range_test, o.grad_scale)
-        quantizers: Quantizers = {}
-        for weight in placement.weights:
-            shape = step_shape(weight.shape, o.granularity)
-            observer = make_observer(o.weights, weight.bits, weight.signed, shape)
-            quantizers[weight.name] = LsqQuantizer(weight.bits, weight.signed, observer, *rule, False, shape)
-        for site in placement.activations:
-            observer = make_observer(o.activations, site.bits, site.signed)
-            quantizers[site.name] = LsqQuantizer(site.bits, site.signed, observer, *rule, True)
-        return quantizers
+        lsq = partial(LsqQuantizer, range_test=o.range_test, grad_scale=o.grad_scale)
+        of_weight, of_activation = partial(lsq, batched=False), partial(lsq, batched=True)
+        return observed_quantizers(placement, o, of_weight, of_activation)
 
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Step sizes from the declared observers."""

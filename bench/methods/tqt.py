@@ -13,10 +13,10 @@ from torch import nn
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
 from bench.calibration.observers import make_observer
+from bench.methods.make import observed_quantizers
 from bench.quantization.apply import Quantizers
 from bench.quantization.mqbench import tqt_quantizers
 from bench.quantization.placement import Placement
-from bench.quantization.quantizer import step_shape
 from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
 from bench.schema.methods import TqtFixedOptions, TqtOptions, options_of
 
@@ -31,16 +31,7 @@ class TQT:
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A TQT quantizer for each weight and each distinct input tensor."""
-        o = self.options
-        quantizers: Quantizers = {}
-        for weight in placement.weights:
-            shape = step_shape(weight.shape, o.granularity)
-            observer = make_observer(o.weights, weight.bits, weight.signed, shape)
-            quantizers[weight.name] = TqtQuantizer(weight.bits, weight.signed, observer, shape)
-        for site in placement.activations:
-            observer = make_observer(o.activations, site.bits, site.signed)
-            quantizers[site.name] = TqtQuantizer(site.bits, site.signed, observer)
-        return quantizers
+        return observed_quantizers(placement, self.options, TqtQuantizer)
 
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Thresholds from the declared observers."""

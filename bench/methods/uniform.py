@@ -10,10 +10,9 @@ from torch import nn
 
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
-from bench.calibration.observers import make_observer
+from bench.methods.make import observed_quantizers
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
-from bench.quantization.quantizer import step_shape
 from bench.quantization.uniform import UniformQuantizer
 from bench.schema.methods import UniformOptions, options_of
 
@@ -28,16 +27,7 @@ class Uniform:
 
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed step for each weight and each distinct input tensor."""
-        o = self.options
-        quantizers: Quantizers = {}
-        for weight in placement.weights:
-            shape = step_shape(weight.shape, o.granularity)
-            observer = make_observer(o.weights, weight.bits, weight.signed, shape)
-            quantizers[weight.name] = UniformQuantizer(weight.bits, weight.signed, observer, shape)
-        for site in placement.activations:
-            observer = make_observer(o.activations, site.bits, site.signed)
-            quantizers[site.name] = UniformQuantizer(site.bits, site.signed, observer)
-        return quantizers
+        return observed_quantizers(placement, self.options, UniformQuantizer)
 
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Step sizes from the declared observers."""

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 from torch.nn.functional import conv2d
 
 from bench.quantization.functional import fake_quantize
@@ -27,7 +28,11 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, in, h, w] -> [n, out, h', w']."""
-        quantizer = self.next_input()
+        # Its own operations are no readers, as in a quantizer's forward.
+        with DisableTorchFunction():
+            return self._convolved(x, self.next_input())
+
+    def _convolved(self, x: Tensor, quantizer: Quantizer | None) -> Tensor:
         how = (self.stride, self.padding, self.dilation, self.groups)
         if self._recomputes(x, quantizer):
             weight = self.weight

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._C import DisableTorchFunction
 
 from bench.quantization import reference
 from bench.quantization.kernels import Kernels, Rule
@@ -23,17 +22,18 @@ class Grid(NamedTuple):
     qmax: int
     grad_scale: float = 1.0
     """LSQ's g."""
+    least: float = 0.0
+    """LSQ's step becomes max(|step|, least) first, in place, where this is not 0: one that training drove through zero
+    would turn every code into NaN, or swap signs."""
 
     def forward(self, x: Tensor, parameter: Tensor, kernels: Kernels | None) -> Tensor:
         """The values on the grid, of x's shape."""
-        # As in a quantizer's forward: a convolution comes here by itself.
-        with DisableTorchFunction():
-            return self._forward(x, parameter, kernels)
-
-    def _forward(self, x: Tensor, parameter: Tensor, kernels: Kernels | None) -> Tensor:
         step = self.step(parameter)
         if kernels is not None:
-            return kernels.forward(x, step, self.qmin, self.qmax, RULES[self.kind])
+            return kernels.forward(x, step, self.qmin, self.qmax, RULES[self.kind], self.least)
+        if self.least:
+            # Through `data`: a shared quantizer runs several times in one pass, the first time of which changes it.
+            step.data.abs_().clamp_min_(self.least)
         if self.kind == "lsq-paper" or self.kind == "lsq-mqbench":
             return reference.lsq_forward(x, step, self.qmin, self.qmax, self._variant())
         return reference.uniform_forward(x, step, self.qmin, self.qmax)

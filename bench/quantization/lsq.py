@@ -1,5 +1,7 @@
 """The LSQ quantizer (1902.08153)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -32,12 +34,8 @@ class LsqQuantizer(Quantizer):
         """Whether the first dimension is the batch (activations)."""
 
     def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
-        """The step, made positive, and LSQ's grid with the gradient scale of x's size."""
-        # A step that training drove through zero would turn every code into NaN or swap signs. Through `data`, since
-        # a shared quantizer runs several times in one pass, and after its first time this changes nothing.
-        step = self.step
-        step.data.abs_().clamp_min_(SMALLEST)
-        return step, Grid(self.rule, self.qmin, self.qmax, self._gradient_scale(x))
+        """The step, and LSQ's grid with the gradient scale of x's size."""
+        return self.step, Grid(self.rule, self.qmin, self.qmax, self._gradient_scale(x), SMALLEST)
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -47,7 +45,7 @@ class LsqQuantizer(Quantizer):
     def _gradient_scale(self, x: Tensor) -> float:
         if self.grad_scale == "none":
             return 1.0
-        count = x.numel() // self.step.numel()
+        count = x.numel() // math.prod(self.shape)
         if self.grad_scale == "feature" and self.batched:
             count //= max(1, x.shape[0])
         # An empty tensor (no proposals) gives no gradient, whatever the scale.

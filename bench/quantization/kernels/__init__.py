@@ -32,8 +32,11 @@ _asked: str | None = None
 class Kernels(Protocol):
     """What a path offers; all tensors are float32, on one device, in one layout without gaps."""
 
-    def forward(self, x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule) -> Tensor:
-        """The values on the grid: a new tensor of x's shape and layout."""
+    def forward(self, x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule, least: float = 0.0) -> Tensor:
+        """The values on the grid: a new tensor of x's shape and layout.
+
+        Where `least` is not 0, the step becomes max(|step|, least) first, in place.
+        """
 
     def backward(
         self, x: Tensor, step: Tensor, grad: Tensor, qmin: int, qmax: int, rule: Rule, scale: float, owned: bool

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import carray, config, float32, float64, njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -26,10 +25,10 @@ _LARGE = 4 * 2**20
 """Entries, 16 MiB: what is written of a tensor this large has left every cache before anybody reads it."""
 
 
-def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule) -> Tensor:
+def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule, least: float = 0.0) -> Tensor:
     """As Kernels has it."""
     y = torch.empty_like(x)
-    _forward(x.data_ptr(), y.data_ptr(), step.data_ptr(), x.numel(), qmin, qmax, _RULES[rule])
+    _forward(x.data_ptr(), y.data_ptr(), step.data_ptr(), x.numel(), qmin, qmax, _RULES[rule], least)
     return y
 
 
@@ -60,28 +59,6 @@ def _floats(typing_context: Any, address: Any) -> Any:
     return types.CPointer(float32)(types.intp), _codegen_pointer
 
 
-def _codegen_prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    to_read, into_all_caches, data = (ir.Constant(number, value) for value in (0, 3, 1))
-    builder.call(function, [builder.inttoptr(arguments[0], byte), to_read, into_all_caches, data])
-    return context.get_dummy_value()
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(typing_context: Any, address: Any) -> Any:
-    """Ask for the cache line at an address; one beyond the tensor does no harm."""
-    return types.void(types.intp), _codegen_prefetch
-
-
-@njit  # type: ignore[untyped-decorator]
-def _prefetch_chunk(address: Any) -> None:
-    # The arithmetic is too long for the processor to look far enough ahead by itself.
-    for offset in range(0, 4 * _CHUNK, 64):
-        _prefetch(address + offset)
-
-
 def _codegen_stream(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     vector = ir.VectorType(ir.FloatType(), 8).as_pointer()
     to, source = (builder.inttoptr(address, vector) for address in arguments)
@@ -109,6 +86,14 @@ def _hand_over(to: Any, source: Any, count: Any) -> None:
         left[i] = right[i]
 
 
+@njit  # type: ignore[untyped-decorator]
+def _mended(step_at: Any, least: Any) -> Any:
+    step = carray(_floats(step_at), 1)
+    if least > 0 and step[0] < least:
+        step[0] = max(abs(step[0]), least)
+    return step[0]
+
+
 @njit(fastmath={"reassoc"})  # type: ignore[untyped-decorator]
 def _add(total: Any, term: Any) -> Any:
     # The only operation that may be reordered: without it the loop could not be vectorized.
@@ -125,43 +110,82 @@ def _clip(v: Any, low: Any, high: Any) -> Any:
     return v
 
 
-# One function a rule, since a test inside its loop would cost more than the arithmetic. Each turns a chunk of grad into
-# that of x in place and returns the chunk's part of the step's gradient.
+# One function a rule: whether x is inside the range, and the slope, of which the step's gradient is made.
 
 
 @njit  # type: ignore[untyped-decorator]
-def _paper(x: Any, grad: Any, n: int, s: Any, low: Any, high: Any) -> Any:
-    part = zero = float32(0)
-    for i in range(n):
-        v, g = x[i] / s, grad[i]
-        inside = (v > low) & (v < high)
-        part = _add(part, g * (np.rint(v) - v if inside else _clip(v, low, high)))
-        grad[i] = g if inside else zero
-    return part
+def _paper(x: Any, s: Any, low: Any, high: Any) -> Any:
+    v = x / s
+    inside = (v > low) & (v < high)
+    return inside, np.rint(v) - v if inside else _clip(v, low, high)
 
 
 @njit  # type: ignore[untyped-decorator]
-def _mqbench(x: Any, grad: Any, n: int, s: Any, reciprocal: Any, low: Any, high: Any) -> Any:
-    part = zero = float32(0)
-    for i in range(n):
-        v, g = x[i] * reciprocal, grad[i]
-        r = np.rint(v)
-        inside = (r >= low) & (r <= high)
-        part = _add(part, g * ((r * s - x[i]) * reciprocal if inside else _clip(v, low, high)))
-        grad[i] = g if inside else zero
-    return part
+def _mqbench(x: Any, s: Any, low: Any, high: Any) -> Any:
+    reciprocal = float32(1) / s
+    v = x * reciprocal
+    r = np.rint(v)
+    inside = (r >= low) & (r <= high)
+    return inside, (r * s - x) * reciprocal if inside else _clip(v, low, high)
 
 
 @njit  # type: ignore[untyped-decorator]
-def _rounded(x: Any, grad: Any, n: int, s: Any, low: Any, high: Any) -> Any:
-    part = zero = float32(0)
-    for i in range(n):
-        v, g = x[i] / s, grad[i]
-        r = np.rint(v)
-        inside = (r >= low) & (r <= high)
-        part = _add(part, g * (r - v if inside else _clip(v, low, high)))
-        grad[i] = g if inside else zero
-    return part
+def _rounded(x: Any, s: Any, low: Any, high: Any) -> Any:
+    v = x / s
+    r = np.rint(v)
+    inside = (r >= low) & (r <= high)
+    return inside, r - v if inside else _clip(v, low, high)
+
+
+def _loops(rule: Any) -> tuple[Any, Any]:
+    """Both turn a chunk of grad into that of x and return the chunk's part of the step's gradient: in place, and into
+    other memory. One loop for both would not be vectorized where the memory is the same."""
+
+    @njit  # type: ignore[untyped-decorator]
+    def in_place(x: Any, grad: Any, n: int, s: Any, low: Any, high: Any) -> Any:
+        part = zero = float32(0)
+        for i in range(n):
+            g = grad[i]
+            inside, slope = rule(x[i], s, low, high)
+            part = _add(part, g * slope)
+            grad[i] = g if inside else zero
+        return part
+
+    @njit(forceinline=True)  # type: ignore[untyped-decorator]
+    def apart(x: Any, grad: Any, out: Any, n: int, s: Any, low: Any, high: Any) -> Any:
+        part = zero = float32(0)
+        for i in range(n):
+            g = grad[i]
+            inside, slope = rule(x[i], s, low, high)
+            part = _add(part, g * slope)
+            out[i] = g if inside else zero
+        return part
+
+    return in_place, apart
+
+
+_paper_in_place, _paper_apart = _loops(_paper)
+_mqbench_in_place, _mqbench_apart = _loops(_mqbench)
+_rounded_in_place, _rounded_apart = _loops(_rounded)
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _in_place(x: Any, grad: Any, n: int, s: Any, low: Any, high: Any, rule: int) -> Any:
+    # A test of the rule inside the loop would cost more than the arithmetic.
+    if rule == _PAPER:
+        return _paper_in_place(x, grad, n, s, low, high)
+    if rule == _MQBENCH:
+        return _mqbench_in_place(x, grad, n, s, low, high)
+    return _rounded_in_place(x, grad, n, s, low, high)
+
+
+@njit(forceinline=True)  # type: ignore[untyped-decorator]
+def _apart(x: Any, grad: Any, out: Any, n: int, s: Any, low: Any, high: Any, rule: int) -> Any:
+    if rule == _PAPER:
+        return _paper_apart(x, grad, out, n, s, low, high)
+    if rule == _MQBENCH:
+        return _mqbench_apart(x, grad, out, n, s, low, high)
+    return _rounded_apart(x, grad, out, n, s, low, high)
 
 
 def _compiled(*arguments: Any) -> Callable[[Callable[..., None]], Any]:
@@ -180,15 +204,14 @@ def _compiled(*arguments: Any) -> Callable[[Callable[..., None]], Any]:
 _address, _count = types.intp, types.intp
 
 
-@_compiled(_address, _address, _address, _count, float32, float32, types.intp)
-def _forward(x_at: Any, y_at: Any, step_at: Any, n: int, low: Any, high: Any, rule: int) -> None:
-    s = carray(_floats(step_at), 1)[0]
+@_compiled(_address, _address, _address, _count, float32, float32, types.intp, float32)
+def _forward(x_at: Any, y_at: Any, step_at: Any, n: int, low: Any, high: Any, rule: int, least: Any) -> None:
+    s = _mended(step_at, least)
     reciprocal = float32(1) / s
     streams = n >= _LARGE and y_at % 32 == 0
     own = np.empty(_CHUNK if streams else 0, np.float32)
     for start in range(0, n, _CHUNK):
         count, at = min(_CHUNK, n - start), 4 * start
-        _prefetch_chunk(x_at + at + 4 * _CHUNK)
         into = own.ctypes.data if streams else y_at + at
         x, y = carray(_floats(x_at + at), count), carray(_floats(into), count)
         if rule == _MQBENCH:
@@ -206,27 +229,18 @@ def _backward(
     x_at: Any, grad_at: Any, grad_x_at: Any, total_at: Any, step_at: Any, n: int, low: Any, high: Any, rule: int,
     scale: Any,
 ) -> None:  # fmt: skip
-    s = carray(_floats(step_at), 1)[0]
-    total, reciprocal = 0.0, float32(1) / s
-    streams = n >= _LARGE and grad_x_at % 32 == 0 and grad_x_at != grad_at
+    s, total = carray(_floats(step_at), 1)[0], 0.0
+    in_place = grad_x_at == grad_at
+    streams = n >= _LARGE and grad_x_at % 32 == 0 and not in_place
     own = np.empty(_CHUNK if streams else 0, np.float32)
     for start in range(0, n, _CHUNK):
         count, at = min(_CHUNK, n - start), 4 * start
-        _prefetch_chunk(x_at + at + 4 * _CHUNK)
-        _prefetch_chunk(grad_at + at + 4 * _CHUNK)
-        into = own.ctypes.data if streams else grad_x_at + at
-        x, grad = carray(_floats(x_at + at), count), carray(_floats(into), count)
-        if grad_x_at != grad_at:
-            # Into the cache that the loop reads: three streams of memory cost less than four.
-            theirs = carray(_floats(grad_at + at), count)
-            for i in range(count):
-                grad[i] = theirs[i]
-        if rule == _PAPER:
-            total += _paper(x, grad, count, s, low, high)
-        elif rule == _MQBENCH:
-            total += _mqbench(x, grad, count, s, reciprocal, low, high)
+        x, grad = carray(_floats(x_at + at), count), carray(_floats(grad_at + at), count)
+        if in_place:
+            total += _in_place(x, grad, count, s, low, high, rule)
         else:
-            total += _rounded(x, grad, count, s, low, high)
+            into = own.ctypes.data if streams else grad_x_at + at
+            total += _apart(x, grad, carray(_floats(into), count), count, s, low, high, rule)
         if streams:
             _hand_over(grad_x_at + at, into, count)
     carray(_floats(total_at), 1)[0] = float32(total * scale)

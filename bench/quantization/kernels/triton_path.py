@@ -18,11 +18,13 @@ _BLOCK = 1024
 _EXACT = {"enable_fp_fusion": False}
 
 
-def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule) -> Tensor:
+def forward(x: Tensor, step: Tensor, qmin: int, qmax: int, rule: Rule, least: float = 0.0) -> Tensor:
     """As Kernels has it."""
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
-        _forward[_blocks(x),](x, y, step, x.numel(), qmin, qmax, RULE=_RULES[rule], BLOCK=_BLOCK, **_EXACT)
+        _forward[_blocks(x),](
+            x, y, step, x.numel(), qmin, qmax, least, MENDS=least > 0, RULE=_RULES[rule], BLOCK=_BLOCK, **_EXACT
+        )
     return y
 
 
@@ -71,11 +73,17 @@ def _scaled(x: "Any", s: "Any", RULE: tl.constexpr) -> "Any":  # noqa: N803
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _forward(
-    x_at: "Any", y_at: "Any", s_at: "Any", n: "Any", qmin: "Any", qmax: "Any", RULE: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+    x_at: "Any", y_at: "Any", s_at: "Any", n: "Any", qmin: "Any", qmax: "Any", least: "Any", MENDS: tl.constexpr,  # noqa: N803
+    RULE: tl.constexpr, BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mine = at < n
     s = tl.load(s_at)
+    if MENDS:
+        found, s = s, tl.abs(s)
+        s = tl.where(s < least, least, s)
+        # A program that reads the step after this makes the same of it.
+        tl.store(s_at, s, mask=(tl.program_id(0) == 0) & (s != found))
     x = tl.load(x_at + at, mask=mine, other=0.0)
     low, high = tl.cast(qmin, tl.float32), tl.cast(qmax, tl.float32)
     tl.store(y_at + at, _round(_clip(_scaled(x, s, RULE), low, high)) * s, mask=mine)
