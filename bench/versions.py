@@ -16,6 +16,7 @@ QUANTIZATION = 1
 
 PARTS = {
     "placement": 2,  # an image has a sign unless the policy says otherwise
+    "training": 2,  # fused focal loss and optimizers, anchors kept, weights of shared heads quantized once: last bits
     "calibration": 2,  # a tensor that several layers read is observed once
 }
 """Of what single jobs use: `data:KIND`, `metric:VARIANT`, `observer:KIND`, `placement`, `calibration`, `training`,
