@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
+from bench.plan.identity import identity
 from bench.plan.jobs import Job, plan
 from bench.schema.load import load_all
 
@@ -12,6 +13,12 @@ BEFORE = dict(
     line.rsplit(" ", 1) for line in (Path(__file__).parent / "identities_7386d63.txt").read_text().splitlines()
 )
 """What `python -m tests.identities` printed there."""
+MENDS = ("placement", "calibration", "training")
+"""Parts whose version was raised: a signed image, one observation of a tensor, cheaper steps that move last bits."""
+TUNED_ANEW = ("hqod/table1", "hqod/tuning")
+"""Suites with another image size, width and schedule at tier mini."""
+DETRS = ("deformable-detr-refine-r50", "detr-r50", "dab-detr-r50")
+"""No longer trained on eighty classes."""
 
 
 @pytest.fixture(scope="module")
@@ -21,38 +28,39 @@ def jobs() -> dict[str, Job]:
     return {job.name: job for located in suites for tier in located.suite.tiers for job in plan(located, tier)}
 
 
-def is_quantized(job: Job) -> bool:
-    return any(one.protocol.policy is not None for one in (job, *job.lineage))
+def renamed(name: str) -> str | None:
+    """Today's name of a job of 7386d63; None where it was dropped or tuned anew."""
+    suite, row, tier, _, _ = name.split()
+    if (suite in TUNED_ANEW and tier == "mini") or (suite == "detectors/shapes_coco" and row in DETRS):
+        return None
+    if suite == "hqod/table1" and row in ("fp-ft", "fp-ft-hqod"):
+        return name.replace(f" {row} ", f" {row}-w4a4 ")  # its control of INT2 came beside it
+    return name
 
 
-def test_no_job_was_lost(jobs: dict[str, Job]) -> None:
-    assert not BEFORE.keys() - jobs.keys()
-
-
-def test_jobs_without_quantizers_are_what_they_were(jobs: dict[str, Job]) -> None:
-    here = {name: job for name, job in jobs.items() if not job.name.startswith("real/") or job.protocol.pin != "absent"}
-    plain = [name for name in BEFORE if name in here and not is_quantized(here[name])]
-    assert len(plain) > 100
-    assert [name for name in plain if here[name].identity != BEFORE[name]] == []
-
-
-def test_quantized_ones_changed_by_placement_and_calibration_alone(jobs: dict[str, Job]) -> None:
-    """`readers: all`, a signed image, one observation of a tensor: taken back, the identities are the old ones."""
-    from bench.plan.identity import identity
-
-    changed = 0
-    for name in BEFORE:
-        job = jobs[name]
-        if job.protocol.policy is None or (is_quantized(job) and job.start and is_quantized(job.start)):
-            continue
-        if job.suite.startswith("real/") and job.protocol.pin == "absent":
-            continue
-        raw = {**job.raw, "policy": dict(job.raw["policy"]), "versions": dict(job.raw["versions"])}
+def taken_back(job: Job) -> str:
+    """The identity without the named mends, its own and those of what it starts from."""
+    raw = {**job.raw, "versions": {part: n for part, n in job.raw["versions"].items() if part not in MENDS}}
+    if job.start is not None:
+        raw["start"] = taken_back(job.start)
+    if job.protocol.policy is not None:
+        raw["policy"] = {**job.raw["policy"]}
         raw["policy"].pop("readers", None)
         if job.suite == "hqod/tuning_yolox":
             raw["policy"]["unsigned_after"] = []
-        for part in ("placement", "calibration"):
-            raw["versions"].pop(part)
-        assert identity(raw) == BEFORE[name], name
-        changed += job.identity != BEFORE[name]
-    assert changed > 100
+    return identity(raw)
+
+
+def test_no_job_was_lost(jobs: dict[str, Job]) -> None:
+    assert not {now for name in BEFORE if (now := renamed(name)) is not None} - jobs.keys()
+
+
+def test_jobs_changed_by_the_named_mends_alone(jobs: dict[str, Job]) -> None:
+    compared = 0
+    for name, before in BEFORE.items():
+        now = renamed(name)
+        if now is None or (now.startswith("real/") and jobs[now].protocol.pin == "absent"):
+            continue
+        assert taken_back(jobs[now]) == before, name
+        compared += 1
+    assert compared > 300
