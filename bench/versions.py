@@ -17,6 +17,7 @@ QUANTIZATION = 1
 PARTS = {
     "placement": 2,  # an image has a sign unless the policy says otherwise
     "calibration": 2,  # a tensor that several layers read is observed once
+    "training": 2,  # last bits: the focal loss in one pass, fused optimizers
 }
 """Of what single jobs use: `data:KIND`, `metric:VARIANT`, `observer:KIND`, `placement`, `calibration`, `training`,
 `prediction`. What is not named here has version 1, and only a version above 1 stands in an identity."""

@@ -25,18 +25,33 @@ def is_quantized(job: Job) -> bool:
     return any(one.protocol.policy is not None for one in (job, *job.lineage))
 
 
+def before_cheaper_steps(job: Job) -> str:
+    """The identity without the raises for cheaper steps: `training`, and YOLOX with PyTorch's SiLU."""
+    from bench.plan.identity import identity
+
+    raw = {**job.raw, "versions": {**job.raw["versions"]}, "detector": {**job.raw["detector"]}}
+    raw["versions"].pop("training", None)
+    if raw["detector"]["name"].startswith("yolox-"):
+        raw["detector"]["version"] = 1
+    if job.start is not None:
+        raw["start"] = before_cheaper_steps(job.start)
+    return identity(raw)
+
+
 def test_no_job_was_lost(jobs: dict[str, Job]) -> None:
     assert not BEFORE.keys() - jobs.keys()
 
 
-def test_jobs_without_quantizers_are_what_they_were(jobs: dict[str, Job]) -> None:
+def test_jobs_without_quantizers_changed_by_cheaper_steps_alone(jobs: dict[str, Job]) -> None:
     here = {name: job for name, job in jobs.items() if not job.name.startswith("real/") or job.protocol.pin != "absent"}
     plain = [name for name in BEFORE if name in here and not is_quantized(here[name])]
     assert len(plain) > 100
-    assert [name for name in plain if here[name].identity != BEFORE[name]] == []
+    assert [name for name in plain if before_cheaper_steps(here[name]) != BEFORE[name]] == []
+    trained = [name for name in plain if here[name].protocol.recipe is not None]
+    assert all(here[name].identity != BEFORE[name] for name in trained) and len(trained) > 50
 
 
-def test_quantized_ones_changed_by_placement_and_calibration_alone(jobs: dict[str, Job]) -> None:
+def test_quantized_ones_changed_by_placement_calibration_and_cheaper_steps_alone(jobs: dict[str, Job]) -> None:
     """`readers: all`, a signed image, one observation of a tensor: taken back, the identities are the old ones."""
     from bench.plan.identity import identity
 
@@ -53,6 +68,11 @@ def test_quantized_ones_changed_by_placement_and_calibration_alone(jobs: dict[st
             raw["policy"]["unsigned_after"] = []
         for part in ("placement", "calibration"):
             raw["versions"].pop(part)
+        raw["versions"].pop("training", None)
+        if raw["detector"]["name"].startswith("yolox-"):
+            raw["detector"] = {**raw["detector"], "version": 1}
+        if job.start is not None:
+            raw["start"] = before_cheaper_steps(job.start)
         assert identity(raw) == BEFORE[name], name
         changed += job.identity != BEFORE[name]
     assert changed > 100
