@@ -16,8 +16,8 @@ QUANTIZATION = 1
 
 PARTS = {
     "placement": 2,  # an image has a sign unless the policy says otherwise
-    "training": 2,  # fused focal loss and optimizers, anchors kept, weights of shared heads quantized once: last bits
     "calibration": 2,  # a tensor that several layers read is observed once
+    "training": 2,  # last bits: the focal loss in one pass, fused optimizers, weights of shared heads quantized once
 }
 """Of what single jobs use: `data:KIND`, `metric:VARIANT`, `observer:KIND`, `placement`, `calibration`, `training`,
 `prediction`. What is not named here has version 1, and only a version above 1 stands in an identity."""

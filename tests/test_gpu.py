@@ -146,3 +146,17 @@ def test_a_tier_runs(name: str, tier: str, rows: list[str], tmp_path: Path) -> N
         assert record.environment["kernels"].split()[0] == ("triton" if quantized else "eager")
         seconds = {phase: cost.wall_s for phase, cost in record.cost.phases.items()}
         print(f"\n{record.provenance.asked_by}: {seconds}, loss {record.training.last_loss:.2f}")
+
+
+def test_the_focal_loss_is_the_cpus() -> None:
+    from test_lean import Case
+
+    from bench.detectors.lean import focal
+
+    case, loss = Case(0, 3000, 20, 4.0), focal.FusedFocalLoss()
+    value, gradient = case.run(loss)
+    for name in ("logits", "labels", "weights"):
+        setattr(case, name, getattr(case, name).cuda())
+    ours, slope = case.run(loss)
+    assert abs(ours.cpu() - value) <= 1e-6 * value
+    assert (slope.cpu() - gradient).abs().max() <= 1e-6 * gradient.abs().max()
