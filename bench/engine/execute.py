@@ -114,7 +114,7 @@ class _Run:
         return Predictions.from_coco(found)
 
     def _score(self, predictions: Predictions) -> Scores:
-        return metric_of(self.protocol.metric).score(self.splits[self.scored].coco, predictions.to_coco())
+        return metric_of(self.protocol.metric).score(self.splits[self.scored].coco, predictions.detections())
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
         """Write the checkpoint, where other rows may start from the model, and the record."""
@@ -129,8 +129,8 @@ class _Run:
             protocol=self.protocol.raw,
             metrics=scores.metrics,
             per_category=scores.per_category,
-            harmony=positives(self.splits[self.scored].coco, predictions.to_coco()).facts(),
-            scorer=metric_of(self.protocol.metric).scorer(facts["packages"]),
+            harmony=positives(self.splits[self.scored].coco, predictions.detections()).facts(),
+            scorer=scores.scorer,
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
             placement_sites=placed.sites if placed else (),
