@@ -35,7 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_dialect(parser)
     parser.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes and threads (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads (default: 1)")
     add_json(parser)
     parser.set_defaults(run=run)
 

@@ -75,16 +75,15 @@ class Objects:
 
     @classmethod
     def of(cls, gt: Mapping[str, Any]) -> "Objects":
-        """From COCO's `annotations`; those on images or of categories that `gt` does not list are left out."""
+        """From COCO's `annotations`."""
         every = gt["annotations"]
         image = np.array([one["image_id"] for one in every], np.int64)
         category = np.array([one["category_id"] for one in every], np.int64)
         box = np.array([one["bbox"] for one in every], np.float64).reshape(-1, 4)
         given = [one.get("area", one["bbox"][2] * one["bbox"][3]) for one in every]
-        kept = np.isin(image, ids(gt, "images")) & np.isin(category, ids(gt, "categories"))
         crowd = np.array([bool(one.get("iscrowd")) for one in every], np.bool_)
         difficult = np.array([bool(one.get("difficult")) for one in every], np.bool_)
-        return cls(image, category, box, np.array(given, np.float64), crowd, difficult).take(kept)
+        return cls(image, category, box, np.array(given, np.float64), crowd, difficult)
 
 
 def ids(gt: Mapping[str, Any], plural: str) -> Ints:

@@ -76,6 +76,8 @@ def scene_of(gt: Mapping[str, Any], found: Detections) -> Scene:
     check_references(gt, found)
     images, categories = ids(gt, "images"), ids(gt, "categories")
     objects = Objects.of(gt)
+    # COCOeval looks at the images and categories of the file alone.
+    objects = objects.take(np.isin(objects.image, images) & np.isin(objects.category, categories))
     return Scene(
         Objects(
             np.searchsorted(images, objects.image),

@@ -4,16 +4,12 @@ Imports no torch.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError
 from bench.evaluation.boxes import Detections
-from bench.evaluation.matching import Matches
-from bench.evaluation.metric import BoxMetric, metric_of
-from bench.evaluation.scores import Scores
+from bench.evaluation.metric import metric_of
 from bench.schema.base import parse
 from bench.schema.suite import Metric
 from bench.statistics.bootstrap import Comparison, Difference, compare_images
@@ -24,7 +20,7 @@ SAME = 1e-9
 
 
 class Task(NamedTuple):
-    """How to compare; `jobs` processes for the matching, threads for the replicates."""
+    """How to compare; `jobs` threads for the replicates."""
 
     replicates: int
     seed: int
@@ -51,13 +47,8 @@ def compare_detections(
     Raises UsageError for an impossible IoU, BenchError for a detection on an image or of a category that `gt` lacks.
     """
     scored = metric_of(metric)
-    measure = partial(_measure, scored, gt)
-    if task.jobs > 1:
-        with ProcessPoolExecutor(2) as pool:
-            found = list(pool.map(measure, (a, b)))
-    else:
-        found = [measure(side) for side in (a, b)]
-    (one, two), points = [matches for matches, _ in found], [scores for _, scores in found]
+    one, two = scored.match(gt, a), scored.match(gt, b)
+    points = scored.score(gt, a), scored.score(gt, b)
     comparison = compare_images(one, two, scored, task.replicates, task.seed, task.jobs)
     comparison = comparison._replace(
         metrics=_at_points(comparison.metrics, [scores.metrics for scores in points]),
@@ -69,10 +60,6 @@ def compare_detections(
     for index, side in enumerate(sides):
         _confirm(side, comparison, index)
     return comparison
-
-
-def _measure(scored: BoxMetric, gt: Mapping[str, Any], side: Detections) -> tuple[Matches, Scores]:
-    return scored.match(gt, side), scored.score(gt, side)
 
 
 def _at_points(found: Mapping[str, Difference], points: Sequence[Mapping[str, float]]) -> dict[str, Difference]:
