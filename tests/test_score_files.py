@@ -77,8 +77,12 @@ TOPS = [
     ("gt", [], "gt.json: ground truth must be an object with images, annotations and categories"),
     ("gt", 3, "gt.json: ground truth must be an object"),
     ("gt", {}, "gt.json: has no images"),
-    ("dt", {}, "dt.json: detections must be a list of objects with image_id or file_name, "
-     "category_id or category_name, bbox and score"),
+    (
+        "dt",
+        {},
+        "dt.json: detections must be a list of objects with image_id or file_name, "
+        "category_id or category_name, bbox and score",
+    ),
     ("dt", GT, "dt.json: detections must be a list of objects with .* \\(this looks like ground truth\\)"),
     ("dt", "null", "dt.json: detections must be a list"),
     ("dt", [3], "dt.json: detection 0: is the number 3, not an object"),
@@ -155,7 +159,10 @@ def test_bad_ground_truth(tmp_path: Path, edit: Edit, expected: str) -> None:
 
 BAD_DT: list[tuple[Edit, str]] = [
     (put(1, "image_id", 99), "image_id 99 is not in gt.json (ids 1 to 2); --ignore-unknown leaves such detections out"),
-    (put(1, "category_id", 4), "category_id 4 is not in gt.json (ids 3 to 3); --ignore-unknown leaves such detections out"),
+    (
+        put(1, "category_id", 4),
+        "category_id 4 is not in gt.json (ids 3 to 3); --ignore-unknown leaves such detections out",
+    ),
     (
         put(1, "image_id", "1"),
         "image_id '1' is not in gt.json (such as a.jpg); --ignore-unknown leaves such detections out",

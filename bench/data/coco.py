@@ -54,14 +54,15 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     annotations = [
         annotation
         for annotation in content.annotations
-        if annotation["image_id"] in images
-        and annotation["category_id"] in wanted
+        if annotation["image_id"] in images and annotation["category_id"] in wanted
     ]
     for annotation in annotations:
         _check_place(annotation, images[annotation["image_id"]], file, problems)
     _mend_zero_id(annotations, problems)
     coco = {"images": list(images.values()), "annotations": annotations, "categories": categories}
-    return Dataset(f"{file.stem}/{split}", images_root, coco, tuple(problems), _left_out(content.images, images, problems))
+    return Dataset(
+        f"{file.stem}/{split}", images_root, coco, tuple(problems), _left_out(content.images, images, problems)
+    )
 
 
 def _left_out(every: Parts, present: Mapping[int, Any], problems: list[Problem]) -> dict[int, tuple[str, str]]:

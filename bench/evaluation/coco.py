@@ -152,7 +152,9 @@ def _by_pycocotools(scene: Scene, areas: list[list[float]]) -> tuple[_Curves, st
 
     objects, found = scene.objects, scene.found
     extent = found.box[:, 2] * found.box[:, 3]
-    truth = _index(scene, objects.image, objects.category, objects.box, {"area": objects.area, "iscrowd": objects.crowd})
+    truth = _index(
+        scene, objects.image, objects.category, objects.box, {"area": objects.area, "iscrowd": objects.crowd}
+    )
     given = {"area": extent, "iscrowd": np.zeros(len(found), np.bool_), "score": found.score}
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(truth, _index(scene, found.image, found.category, found.box, given), "bbox")
