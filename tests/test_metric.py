@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from factories import job_of, located, measure_all
 
+from bench.evaluation.boxes import Detections
 from bench.evaluation.coco import METRICS as COCO_NAMES
 from bench.evaluation.matching import Matches
 from bench.evaluation.metric import METRICS, BoxMetric, Curve, metric_of
@@ -44,7 +45,7 @@ class Toy(BoxMetric):
     settings = frozenset()
 
     def score(self, gt: Mapping[str, Any], detections: Any) -> Scores:
-        seen = {detection["image_id"] for detection in detections}
+        seen = set(Detections.of(detections).image.tolist())
         share = len(seen) / len(gt["images"])
         return Scores({"seen": share, "images": share / 2}, {"all": {"seen": share}})
 

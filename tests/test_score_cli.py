@@ -4,6 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_coco_json(files: list[str], capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out) == {
         "metrics": {name: scores.metrics[name] for name in METRICS},
         "per_category": scores.per_category,
+        "scorer": f"hotcoco {version('hotcoco')}",
     }
 
 

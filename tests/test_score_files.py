@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from bench.data.coco_json import SCORED_ONLY
 from bench.errors import UsageError
+from bench.evaluation.boxes import Detections
 from bench.evaluation.coco import score_coco
 from bench.evaluation.files import read_detections, read_ground_truth
-from bench.evaluation.predictions import Predictions
+from bench.evaluation.spelling import Known
 
 GT: dict[str, Any] = {
     "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2}],
@@ -34,10 +36,10 @@ def dump(path: Path, value: Any) -> Path:
     return path
 
 
-def read_both(folder: Path, gt: Any = GT, dt: Any = DT) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_both(folder: Path, gt: Any = GT, dt: Any = DT) -> tuple[dict[str, Any], Detections]:
     gt_path = dump(folder / "gt.json", gt)
     truth = read_ground_truth(gt_path).coco
-    return truth, read_detections(dump(folder / "dt.json", dt), truth, gt_path)
+    return truth, read_detections(dump(folder / "dt.json", dt), Known(truth, str(gt_path))).detections
 
 
 def fault(folder: Path, **files: Any) -> str:
@@ -75,7 +77,12 @@ TOPS = [
     ("gt", [], "gt.json: ground truth must be an object with images, annotations and categories"),
     ("gt", 3, "gt.json: ground truth must be an object"),
     ("gt", {}, "gt.json: has no images"),
-    ("dt", {}, "dt.json: detections must be a list of objects with image_id, category_id, bbox and score"),
+    (
+        "dt",
+        {},
+        "dt.json: detections must be a list of objects with image_id or file_name, "
+        "category_id or category_name, bbox and score",
+    ),
     ("dt", GT, "dt.json: detections must be a list of objects with .* \\(this looks like ground truth\\)"),
     ("dt", "null", "dt.json: detections must be a list"),
     ("dt", [3], "dt.json: detection 0: is the number 3, not an object"),
@@ -151,12 +158,19 @@ def test_bad_ground_truth(tmp_path: Path, edit: Edit, expected: str) -> None:
 
 
 BAD_DT: list[tuple[Edit, str]] = [
-    (put(1, "image_id", 99), "image_id 99 is not in gt.json"),
-    (put(1, "category_id", 4), "category_id 4 is not in gt.json"),
-    (put(1, "image_id", "1"), "image_id must be a number, not a string"),
+    (put(1, "image_id", 99), "image_id 99 is not in gt.json (ids 1 to 2); --ignore-unknown leaves such detections out"),
+    (
+        put(1, "category_id", 4),
+        "category_id 4 is not in gt.json (ids 3 to 3); --ignore-unknown leaves such detections out",
+    ),
+    (
+        put(1, "image_id", "1"),
+        "image_id '1' is not in gt.json (such as a.jpg); --ignore-unknown leaves such detections out",
+    ),
+    (put(1, "category_id", "3"), "category_id must be a number, not a string"),
     (put(1, "image_id", [1]), "image_id must be a number, not a list"),
-    (drop(1, "image_id"), "has no image_id"),
-    (drop(1, "category_id"), "has no category_id"),
+    (drop(1, "image_id"), "has neither image_id nor file_name"),
+    (drop(1, "category_id"), "has neither category_id nor category_name"),
     (drop(1, "bbox"), "has no bbox"),
     (drop(1, "score"), "has no score"),
     (put(1, "score", "0.5"), "score must be a number, not a string"),
@@ -203,17 +217,14 @@ def test_what_is_accepted(tmp_path: Path) -> None:
         {**GT["annotations"][0], "id": 7, "difficult": 0},
         {**GT["annotations"][1], "area": 12, "iscrowd": 0, "difficult": 1},
     ]
-    assert [d["score"] for d in detections] == [7, -2.5]
-    assert all(isinstance(d["image_id"], int) for d in detections)
-    assert set(detections[0]) == {"image_id", "category_id", "bbox", "score"}
+    assert (detections.score.tolist(), detections.image.tolist()) == ([7, -2.5], [1, 2])
+    assert detections.box.tolist() == [d["bbox"] for d in dt]
     score_coco(truth, detections)
-    Predictions.from_coco(detections)
 
 
 LEFT_OUT: list[tuple[Edit, str, str]] = [
     (put("annotations", 1, "image_id", 9), "unknown-image", "no image has id 9: dropped"),
     (put("annotations", 1, "category_id", 9), "unknown-category", "no category has id 9: dropped"),
-    (put("annotations", 1, "bbox", [1, 2, -3, 4]), "degenerate-box", "[1, 2, -3, 4]: no extent, dropped"),
 ]
 
 
@@ -226,6 +237,15 @@ def test_what_is_left_out_is_reported(tmp_path: Path, edit: Edit, kind: str, det
     assert truth.problems == ((kind, "gt.json annotation 6", detail),)
 
 
+@pytest.mark.parametrize("box", [[1, 2, -3, 4], [1, 2, 0, 4]])
+def test_a_box_without_extent_counts_and_is_reported(tmp_path: Path, box: list[float]) -> None:
+    gt = copy.deepcopy(GT)
+    gt["annotations"][1]["bbox"] = box
+    truth = read_ground_truth(dump(tmp_path / "gt.json", gt))
+    assert [(a["id"], a.get("scored_only")) for a in truth.coco["annotations"]] == [(5, None), (6, 1)]
+    assert truth.problems == (("degenerate-box", "gt.json annotation 6", f"{box}: no extent: {SCORED_ONLY}"),)
+
+
 def test_an_area_that_is_none_is_width_times_height(tmp_path: Path) -> None:
     for area, problems in ((None, 0), (-1, 1)):
         gt = copy.deepcopy(GT)
@@ -236,4 +256,4 @@ def test_an_area_that_is_none_is_width_times_height(tmp_path: Path) -> None:
 
 def test_no_detections_and_no_annotations(tmp_path: Path) -> None:
     truth, detections = read_both(tmp_path, {**GT, "annotations": []}, [])
-    assert (truth["annotations"], detections) == ([], [])
+    assert (truth["annotations"], len(detections)) == ([], 0)

@@ -5,13 +5,16 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.data.dataset import Problem
 from bench.errors import UsageError
 from bench.evaluation.metric import METRICS
 from bench.schema.load import Located, find, load_suite
 from bench.schema.suite import MOST_SEEDS, TIERS, Metric
+
+if TYPE_CHECKING:
+    from bench.evaluation.spelling import Dialect
 
 SHOWN = 3
 """Problems of a file that a warning spells out."""
@@ -39,7 +42,7 @@ def add_metric(parser: argparse.ArgumentParser, used: str = "") -> None:
     parser.add_argument(
         "--metric",
         choices=tuple(METRICS),
-        help=f"{used}coco: pycocotools' 12 numbers; voc07: mAP at 11 recall levels; voc12: area (default: coco)",
+        help=f"{used}coco: COCO's 12 numbers; voc07: mAP at 11 recall levels; voc12: area (default: coco)",
     )
     parser.add_argument("--iou", type=float, metavar="X", help="IoU threshold of a VOC metric (default: 0.5)")
     parser.add_argument(
@@ -47,6 +50,28 @@ def add_metric(parser: argparse.ArgumentParser, used: str = "") -> None:
         choices=("inclusive", "exclusive"),
         help="whether a VOC box from x to x + w covers w + 1 pixels or w (default: inclusive, as VOC's)",
     )
+
+
+def add_dialect(parser: argparse.ArgumentParser) -> None:
+    """What a file of predictions does not say of itself."""
+    parser.add_argument(
+        "--boxes",
+        choices=("xywh", "xyxy"),
+        default="xywh",
+        help="what the four numbers of a bbox are: corner and size, or two corners (default: xywh, as COCO has it)",
+    )
+    parser.add_argument(
+        "--ignore-unknown",
+        action="store_true",
+        help="leave out detections on images or of categories that the ground truth lacks, and count them",
+    )
+
+
+def dialect(args: argparse.Namespace) -> "Dialect":
+    """What `add_dialect` was given."""
+    from bench.evaluation.spelling import Dialect
+
+    return Dialect(args.boxes, args.ignore_unknown)
 
 
 def chosen_metric(args: argparse.Namespace) -> Metric:

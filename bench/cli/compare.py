@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_metric, add_tier, chosen_metric, print_json, warn
+from bench.cli.common import add_dialect, add_json, add_metric, add_tier, chosen_metric, dialect, print_json, warn
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--gt", type=Path, metavar="GT.json", help="ground truth of two detection files: COCO JSON")
     add_tier(parser)
     add_metric(parser, "with --gt: ")
+    add_dialect(parser)
     parser.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes and threads (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads (default: 1)")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -66,14 +67,17 @@ def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Me
 
 def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
     from bench.evaluation.files import read_detections, read_ground_truth
+    from bench.evaluation.spelling import Known
     from bench.verdict.images import Task, compare_detections
 
     metric = chosen_metric(args)
     gt, problems = read_ground_truth(args.gt)
-    a, b = (read_detections(Path(path), gt, args.gt) for path in (args.a, args.b))
-    warn(problems)
+    known = Known(gt, str(args.gt))
+    a, b = (read_detections(Path(path), known, dialect(args)) for path in (args.a, args.b))
+    for found in (problems, a.problems, b.problems):
+        warn(found)
     task = Task(args.replicates, args.seed, args.jobs)
-    return (args.a, args.b), compare_detections(gt, a, b, metric, task), metric
+    return (args.a, args.b), compare_detections(gt, a.detections, b.detections, metric, task), metric
 
 
 def conditions(found: "Comparison") -> str:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_metric, chosen_metric, warn
+from bench.cli.common import add_dialect, add_metric, chosen_metric, dialect, warn
 
 if TYPE_CHECKING:
     from bench.evaluation.scores import Scores
@@ -22,6 +22,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--gt", type=Path, required=True, metavar="GT.json", help="ground truth: COCO JSON")
     parser.add_argument("--dt", type=Path, required=True, metavar="DT.json", help="detections: COCO result list")
+    add_dialect(parser)
     add_metric(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -35,14 +36,16 @@ def run(args: argparse.Namespace) -> int:
     """
     from bench.evaluation.files import read_detections, read_ground_truth
     from bench.evaluation.metric import metric_of
+    from bench.evaluation.spelling import Known
 
     metric = metric_of(chosen_metric(args))
     gt, problems = read_ground_truth(args.gt)
-    detections = read_detections(args.dt, gt, args.gt)
+    detections, doubts = read_detections(args.dt, Known(gt, str(args.gt)), dialect(args))
     warn(problems)
+    warn(doubts)
     scores = metric.score(gt, detections)
     if args.json:
-        print(json.dumps({"metrics": scores.metrics, "per_category": scores.per_category}, indent=2))
+        print(json.dumps(scores._asdict(), indent=2))
     else:
         print(_text(scores))
     return 0

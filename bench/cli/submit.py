@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_json, add_tier, print_json
+from bench.cli.common import add_dialect, add_json, add_tier, dialect, print_json
 from bench.evaluation.metric import METRICS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("row", metavar="ROW", help="id of the row, as `list` shows it")
     parser.add_argument("--dt", type=Path, required=True, metavar="DT.json", help="the detections")
     add_tier(parser)
+    add_dialect(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="repetition that they are of (default: 0)")
     parser.add_argument("--note", metavar="TEXT", help="where they come from; shown below the table")
     parser.add_argument("--replace", action="store_true", help="take the place of an earlier external record")
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     suite = load_suite(args.suite, args.root)
     suite.tier(args.tier)
-    asked = Submission(args.row, args.seed, args.dt, args.note, args.given)
+    asked = Submission(args.row, args.seed, args.dt, args.note, args.given, dialect(args))
     kept = submit(suite, args.tier, asked, args.replace)
     warnings = list(_warnings(kept, args.dt))
     if args.json:
@@ -54,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _warnings(kept: "Kept", file: Path) -> list[str]:
+def _warnings(kept: "Kept", file: Path) -> Iterator[str]:
     images = kept.record.data.splits["test"]["images"]
+    yield from (f"{where}: {detail}" for _, where, detail in kept.problems)
     if not kept.record.predictions.count:
-        return [f"{file}: lists no detection, so every score is 0"]
-    # A run that stopped half way scores like a bad detector.
-    return [f"{file}: {images - kept.images} of {images} images have no detection"] if 2 * kept.images < images else []
+        yield f"{file}: lists no detection that counts, so every score is 0"
+    elif 2 * kept.images < images:
+        # A run that stopped half way scores like a bad detector.
+        yield f"{file}: {images - kept.images} of {images} images have no detection"
 
 
 def _text(kept: "Kept") -> str:

@@ -4,10 +4,11 @@ Genuine COCO must score as everywhere else, so a box that stands out of its imag
 reported beyond a pixel; segmentations are not read. Image and category ids stay: predictions refer to them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.data.coco_json import Parts, read_coco_json
+from bench.data.coco_json import SCORED_ONLY, Parts, read_coco_json
 from bench.data.dataset import Dataset, Problem
 from bench.data.images import probe
 from bench.data.paths import Listing, expand, stays_inside
@@ -27,7 +28,7 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     """Read one split below `folder` (`spec.path`, expanded).
 
     The file is read by the rules of `bench.data.coco_json`. Beyond them an absent or unreadable image is left out with
-    its annotations, and a box without extent or outside its image is dropped; each is reported. A real size that
+    its annotations, and a box outside of its image is `scored_only`; each is reported. A real size that
     differs from the declared one wins. `classes` selects categories, in order; images without any of them stay, as
     background.
     Raises UsageError, naming file and entry, for what the reader refuses, a category name that repeats, a class that
@@ -53,13 +54,25 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     annotations = [
         annotation
         for annotation in content.annotations
-        if annotation["image_id"] in images
-        and annotation["category_id"] in wanted
-        and _fits(annotation, images[annotation["image_id"]], file, problems)
+        if annotation["image_id"] in images and annotation["category_id"] in wanted
     ]
+    for annotation in annotations:
+        _check_place(annotation, images[annotation["image_id"]], file, problems)
     _mend_zero_id(annotations, problems)
     coco = {"images": list(images.values()), "annotations": annotations, "categories": categories}
-    return Dataset(f"{file.stem}/{split}", images_root, coco, tuple(problems))
+    return Dataset(
+        f"{file.stem}/{split}", images_root, coco, tuple(problems), _left_out(content.images, images, problems)
+    )
+
+
+def _left_out(every: Parts, present: Mapping[int, Any], problems: list[Problem]) -> dict[int, tuple[str, str]]:
+    """By id name and fault of the images that cannot be used: predictions may still name them."""
+    absent = {where for kind, where, _ in problems if kind == "absent-image"}
+    return {
+        image["id"]: (image["file_name"], "absent on disk" if image["file_name"] in absent else "unreadable")
+        for image in every
+        if image["id"] not in present
+    }
 
 
 def _categories(file: Path, declared: Parts, classes: tuple[str, ...] | None) -> Parts:
@@ -107,20 +120,18 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
     return present
 
 
-def _fits(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> bool:
-    """Whether a box can be an object of its image; reports where it is not, or not quite."""
+def _check_place(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> None:
+    """Report a box that lies outside of its image, which is then no target, or that stands out of it."""
     x, y, width, height = bbox = annotation["bbox"]
     size = f"{image['width']}x{image['height']}"
-    kind, what = "degenerate-box", ""
-    if width <= 0 or height <= 0:
-        what = "no extent, dropped"
-    elif x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
-        what = f"outside of {size}, dropped"
+    where = f"{file.name} annotation {annotation['id']}"
+    if annotation.get("scored_only"):
+        return  # without extent: the reader has said so
+    if x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
+        annotation["scored_only"] = 1
+        problems.append(Problem("degenerate-box", where, f"{bbox}: outside of {size}: {SCORED_ONLY}"))
     elif max(-x, -y, x + width - image["width"], y + height - image["height"]) > _OUTSIDE:
-        kind, what = "outside-box", f"stands out of {size}, kept as it is"
-    if what:
-        problems.append(Problem(kind, f"{file.name} annotation {annotation['id']}", f"{bbox}: {what}"))
-    return not what or kind == "outside-box"
+        problems.append(Problem("outside-box", where, f"{bbox}: stands out of {size}, kept as it is"))
 
 
 def _mend_zero_id(annotations: list[dict[str, Any]], problems: list[Problem]) -> None:

@@ -1,8 +1,9 @@
 """The one reader of COCO's instances JSON (cocodataset.org/#format-data): of suites' data sets and of `score` alike.
 
 Refused, with file and entry, is what cannot be understood: wrong types, numbers that are not finite, ids that repeat.
-What is clear but useless is left out and reported: an annotation of an image or category that the file does not list,
-a box of negative width or height. An id may be a whole float; an annotation without one gets the next number above
+What is clear but useless is left out and reported: an annotation of an image or category that the file does not list.
+A box without extent is reported and kept for scoring, where it is an object that is never found, as for pycocotools;
+it is no target of training (`scored_only`). An id may be a whole float; an annotation without one gets the next number above
 all others; an area that is absent, null or negative is width times height. Segmentations are not read.
 """
 
@@ -15,16 +16,18 @@ from bench.data.entries import Entry, entries, read_json
 from bench.errors import UsageError
 
 Parts = list[dict[str, Any]]
+SCORED_ONLY = "no target of training; in scoring an object that is hardly found"
+"""What becomes of a box without extent, or outside of its image."""
 
 
 class CocoContent(NamedTuple):
     """The fields that are used, entries in the order of the file."""
 
     images: Parts
-    """`id`; `file_name` where it was asked for; `width` and `height`, px, 0 where absent."""
+    """`id`; `file_name`, where it is a name or was asked for; `width` and `height`, px, 0 where absent."""
     annotations: Parts
     """`id`, `image_id`, `category_id`, `bbox` [x, y, w, h] (px), `area`, `iscrowd`; also `difficult` and
-    `train_ignore` where they stand in the file, as in one that was written from a Dataset."""
+    `train_ignore` where they stand in the file, as in one that was written from a Dataset, and `scored_only: 1`."""
     categories: Parts
     """`id` and `name`; a name may repeat."""
 
@@ -32,7 +35,7 @@ class CocoContent(NamedTuple):
 def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoContent:
     """Read and check a whole file; what is left out is added to `problems`.
 
-    `files` asks for the images' file names. Raises UsageError for a file that is absent or wrong, that lists no image
+    `files` refuses an image without a file name. Raises UsageError for a file that is absent or wrong, that lists no image
     or no category.
     """
     content = read_json(path)
@@ -58,7 +61,8 @@ def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoC
 
 
 def _image(entry: Entry, files: bool) -> dict[str, Any]:
-    named = {"file_name": entry.text("file_name")} if files else {}
+    name = entry.value.get("file_name")
+    named = {"file_name": entry.text("file_name")} if files or (isinstance(name, str) and name) else {}
     return {"id": entry.integer("id"), **named, "width": entry.pixels("width"), "height": entry.pixels("height")}
 
 
@@ -99,15 +103,16 @@ def _is_usable(
         what = ("unknown-image", f"no image has id {annotation['image_id']}: dropped")
     elif annotation["category_id"] not in categories:
         what = ("unknown-category", f"no category has id {annotation['category_id']}: dropped")
-    elif width < 0 or height < 0:
-        what = ("degenerate-box", f"{annotation['bbox']}: no extent, dropped")
+    elif width <= 0 or height <= 0:
+        what = ("degenerate-box", f"{annotation['bbox']}: no extent: {SCORED_ONLY}")
+        annotation["scored_only"] = 1
     elif annotation["area"] < 0:
         what = ("broken-area", f"{annotation['area']}: width times height is taken")
         annotation["area"] = width * height
     else:
         return True
     problems.append(Problem(what[0], f"{path.name} annotation {annotation['id']}", what[1]))
-    return what[0] == "broken-area"
+    return what[0] in ("broken-area", "degenerate-box")
 
 
 def _refuse_repeats(path: Path, plural: str, ids: Iterable[int]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.data.dataset import Dataset
 from bench.data.kind import SPLITS, Digest, FolderKind
 from bench.data.paths import Listing, expand, stays_inside
+from bench.data.remembered import Part, facts, recall, remember
 from bench.errors import BenchError
 from bench.schema.data import CocoData, CocoSplit, Split
 
@@ -46,10 +47,26 @@ class CocoKind(FolderKind[CocoData]):
 
     def identify(self, digest: Digest) -> None:
         """Split by split."""
-        folder = self.folder
-        for role, part in self._parts():
+        self._identify(digest, self._files())
+
+    def planned(self, root: Path) -> str:
+        """As the note of an earlier planning says, if nothing has changed since."""
+        parts = self._files()
+        if (known := recall(root, parts)) is not None:
+            return known
+        before, digest = facts(parts), Digest()
+        self._identify(digest, parts)
+        remember(root, parts, digest.pin(), before)
+        return digest.pin()
+
+    def _identify(self, digest: Digest, parts: list[Part]) -> None:
+        for (role, _), part in zip(self._parts(), parts, strict=True):
             digest.add(role)
-            _add_split(digest, part, folder)
+            _add_split(digest, part)
+
+    def _files(self) -> list[Part]:
+        folder = self.folder
+        return [Part(expand(p.annotations, folder), expand(p.images, folder), []) for _, p in self._parts()]
 
     def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:
         """`verify` probes every image of a large split too."""
@@ -62,9 +79,10 @@ class CocoKind(FolderKind[CocoData]):
         return [(split, part) for split, part in parts if part is not None]
 
 
-def _add_split(digest: Digest, part: CocoSplit, folder: Path) -> None:
-    file = expand(part.annotations, folder)
-    listing = Listing(expand(part.images, folder))
+def _add_split(digest: Digest, part: Part) -> None:
+    """Add a file's bytes, and name and size of its images, whose names are put into `part`."""
+    file = part.file
+    listing = Listing(part.images)
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             digest.add(content)
@@ -74,4 +92,5 @@ def _add_split(digest: Digest, part: CocoSplit, folder: Path) -> None:
         raise BenchError(f"{file}: no such file; put the annotations there or mend the suite") from None
     except (OSError, ValueError) as error:
         raise BenchError(f"{file}: cannot be read as JSON: {error}") from None
-    digest.add_files(listing, filter(stays_inside, names))
+    part.names.extend(filter(stays_inside, names))
+    digest.add_files(listing, part.names)

@@ -1,6 +1,7 @@
 """The one in-memory form of a data set: COCO JSON and the folder of its images."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ class Dataset:
     """One split. `coco` has `images`, `annotations`, `categories` as COCO defines them.
 
     An annotation has `id, image_id, category_id, bbox [x, y, w, h] (px), area, iscrowd` and, where the source
-    knows it, `difficult`. One with `train_ignore: 1` is not a training target, but counts in scoring.
+    knows it, `difficult`. One with `train_ignore: 1` is not a training target, but counts in scoring; one with
+    `scored_only: 1`, without extent or outside of its image, is not even shown to training.
     Image sizes are those after EXIF orientation; ids are unique; every image exists.
     """
 
@@ -29,6 +31,8 @@ class Dataset:
     images_root: Path
     coco: dict[str, list[dict[str, Any]]]
     problems: tuple[Problem, ...] = field(default=(), repr=False)
+    left_out: Mapping[int, tuple[str, str]] = field(default_factory=dict, repr=False)
+    """By id file name and fault of each image that the source lists and that cannot be used."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ class Digest:
         """64 hex digits."""
         return self._hash.hexdigest()
 
+    def pin(self) -> str:
+        """As a data pin is written: `sha256:` and the digits."""
+        return f"sha256:{self.hexdigest()}"
+
 
 class DataKind(ABC, Generic[S]):
     """A data set as a suite declares it. `root` is where its relative paths start."""
@@ -87,6 +91,12 @@ class DataKind(ABC, Generic[S]):
 
         Raises BenchError for what is absent, UsageError for an unset variable in a path.
         """
+
+    def planned(self, root: Path) -> str:
+        """The fingerprint, for planning: may be remembered in the store below `root`. Raises as `identify` does."""
+        digest = Digest()
+        self.identify(digest)
+        return digest.pin()
 
     @abstractmethod
     def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:

@@ -53,4 +53,9 @@ def fingerprint(spec: DataSpec, root: Path) -> str:
     """
     digest = Digest()
     kind_of(spec, root).identify(digest)
-    return f"sha256:{digest.hexdigest()}"
+    return digest.pin()
+
+
+def planned_fingerprint(spec: DataSpec, root: Path) -> str:
+    """As `fingerprint`, but large files that have not changed since an earlier planning are not read again."""
+    return kind_of(spec, root).planned(root)

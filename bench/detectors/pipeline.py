@@ -140,10 +140,13 @@ def _base_dataset(dataset: Dataset, pipeline: list[Any], test_mode: bool) -> Any
 
 
 def data_list(dataset: Dataset) -> list[dict[str, Any]]:
-    """mmdet's list of images with their instances; crowd boxes and `train_ignore` ones are not targets."""
+    """mmdet's list of images with their instances; crowd boxes and `train_ignore` ones are not targets,
+    and `scored_only` ones are not there."""
     labels = {category["id"]: label for label, category in enumerate(dataset.coco["categories"])}
     instances: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in dataset.coco["images"]}
     for annotation in dataset.coco["annotations"]:
+        if annotation.get("scored_only"):
+            continue
         x, y, w, h = annotation["bbox"]
         instances[annotation["image_id"]].append(
             {

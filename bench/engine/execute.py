@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.data.dataset import Dataset
-from bench.data.load import load
+from bench.data.load import fingerprint, load
 from bench.detectors.build import build_detector, refuse_training
 from bench.detectors.checkpoint import save_weights
 from bench.detectors.initial import initialise
@@ -24,6 +24,7 @@ from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import Trained, train
 from bench.engine.world import device, joined
+from bench.errors import BenchError
 from bench.evaluation.harmony import positives
 from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
@@ -78,6 +79,7 @@ class _Run:
         seed_all(protocol.seeds.init)
         with clock.phase("data"):
             self.report("data", 0, 1, None)
+            _refuse_changed(order)
             self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", self.scored)}
         with clock.phase("build"):
             classes = self.splits["train"].classes
@@ -114,7 +116,7 @@ class _Run:
         return Predictions.from_coco(found)
 
     def _score(self, predictions: Predictions) -> Scores:
-        return metric_of(self.protocol.metric).score(self.splits[self.scored].coco, predictions.to_coco())
+        return metric_of(self.protocol.metric).score(self.splits[self.scored].coco, predictions.detections())
 
     def record(self, predictions: Predictions, scores: Scores) -> None:
         """Write the checkpoint, where other rows may start from the model, and the record."""
@@ -129,8 +131,8 @@ class _Run:
             protocol=self.protocol.raw,
             metrics=scores.metrics,
             per_category=scores.per_category,
-            harmony=positives(self.splits[self.scored].coco, predictions.to_coco()).facts(),
-            scorer=metric_of(self.protocol.metric).scorer(facts["packages"]),
+            harmony=positives(self.splits[self.scored].coco, predictions.detections()).facts(),
+            scorer=scores.scorer,
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
             placement=placed.pins if placed else None,
             placement_sites=placed.sites if placed else (),
@@ -178,6 +180,13 @@ class _Run:
         model = copy.deepcopy(self.model)
         self.methods.after_training(model)
         return model
+
+
+def _refuse_changed(order: Order) -> None:
+    """Planning may have remembered the pin of a large file; what is trained on is hashed."""
+    now = fingerprint(order.protocol.data, order.root)
+    if now != order.protocol.pin:
+        raise BenchError(f"the data have changed since they were planned: {order.protocol.pin}, now {now}; run again")
 
 
 def _split(order: Order, name: Split) -> Dataset:

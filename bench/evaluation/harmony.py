@@ -4,12 +4,14 @@ A positive is a detection and a box of its class with IoU 0.5 or more: no matchi
 with several boxes, and a box with several detections. Crowd boxes count for nothing. Imports no torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bench.evaluation.boxes import AnyDetections, Detections, Objects
 
 Array = npt.NDArray[np.float64]
 LEAST_IOU = 0.5
@@ -59,26 +61,27 @@ class Positives:
         return found if pearson is None else {**found, "pearson": pearson}
 
 
-def positives(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], least_score: float = 0.0) -> Positives:
+def positives(gt: Mapping[str, Any], detections: AnyDetections, least_score: float = 0.0) -> Positives:
     """Score and IoU of each positive; `gt` and `detections` as in `bench.evaluation.coco`."""
-    boxes: dict[tuple[int, int], list[Any]] = {}
-    for truth in gt["annotations"]:
-        if not truth.get("iscrowd"):
-            boxes.setdefault((truth["image_id"], truth["category_id"]), []).append(truth["bbox"])
-    found: dict[tuple[int, int], list[Any]] = {}
-    for detection in detections:
-        key = (detection["image_id"], detection["category_id"])
-        if key in boxes and detection["score"] >= least_score:
-            found.setdefault(key, []).append((*detection["bbox"], detection["score"]))
-    scores, ious = [], []
-    for key, rows in found.items():
-        drawn = np.array(rows, np.float64)
-        overlap = iou_matrix(drawn[:, :4], np.array(boxes[key], np.float64))
-        at = np.nonzero(overlap >= LEAST_IOU)
-        scores.append(drawn[at[0], 4])
-        ious.append(overlap[at])
-    empty = [np.empty(0)]
-    return Positives(np.concatenate(scores or empty), np.concatenate(ious or empty))
+    objects, found = Objects.of(gt), Detections.of(detections)
+    objects, found = objects.take(~objects.crowd), found.take(found.score >= least_score)
+    boxes = _grouped(objects)
+    scores, ious = [np.empty(0)], [np.empty(0)]
+    for key, which in _grouped(found).items():
+        if key in boxes:
+            overlap = iou_matrix(found.box[which], objects.box[boxes[key]])
+            at = np.nonzero(overlap >= LEAST_IOU)
+            scores.append(found.score[which][at[0]])
+            ious.append(overlap[at])
+    return Positives(np.concatenate(scores), np.concatenate(ious))
+
+
+def _grouped(boxes: Detections | Objects) -> dict[tuple[int, int], npt.NDArray[np.int64]]:
+    """Places by image and category, in the order of first places; those of one ascending."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, key in enumerate(zip(boxes.image.tolist(), boxes.category.tolist(), strict=True)):
+        places.setdefault(key, []).append(place)
+    return {key: np.array(value, np.int64) for key, value in places.items()}
 
 
 def iou_matrix(a: Array, b: Array) -> Array:

@@ -1,19 +1,21 @@
 """Which detections are hits, misses or neither, found once: what any number of resamples is accumulated from.
 
-For COCO these are the results of pycocotools' `COCOeval.evaluateImg`; for VOC those of `bench.evaluation.voc`.
-A resample of images changes how often a detection counts, never what it is.
+For COCO these are the results of pycocotools' `COCOeval.evaluateImg` on every image, computed in one pass of
+`bench.evaluation.coco_match`; for VOC those of `bench.evaluation.voc`. A resample of images changes how often a
+detection counts, never what it is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools.cocoeval import COCOeval
 
-from bench.evaluation.coco import AREAS, evaluator
-from bench.evaluation.scores import category_names, check_references
-from bench.evaluation.voc import HIT, MISS, NEITHER, Pixels, match_categories
+from bench.evaluation.boxes import AnyDetections, Detections, Objects, check_references
+from bench.evaluation.coco import area_ranges, scene_of
+from bench.evaluation.coco_match import MOST, match_category
+from bench.evaluation.scores import category_names
+from bench.evaluation.voc import Pixels, match_categories
 
 Int8s = npt.NDArray[np.int8]
 Ints = npt.NDArray[np.int32]
@@ -44,32 +46,41 @@ class Matches(NamedTuple):
     """By category, then by area range (COCO: all, small, medium, large; VOC: all)."""
 
 
-def match_coco(gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, area_scale: float = 1.0) -> Matches:
+def match_coco(gt: Mapping[str, Any], detections: AnyDetections, *, area_scale: float = 1.0) -> Matches:
     """One matching pass; arguments and BenchError as `score_coco` has them."""
-    check_references(gt, detections)
-    evaluation = evaluator(gt, detections, area_scale)
-    # `evaluate` without its list of all results, which for COCO val takes gigabytes.
-    evaluation._prepare()
-    place = {int(image): index for index, image in enumerate(sorted({i["id"] for i in gt["images"]}))}
-    present: dict[int, list[int]] = {}
-    for image, category in sorted({*evaluation._gts, *evaluation._dts}):
-        present.setdefault(category, []).append(image)
-    names = category_names(gt)
-    cells = tuple(_coco_category(evaluation, key, present.get(key, []), place) for key in names)
-    return Matches(len(place), tuple(names.values()), cells)
+    scene = scene_of(gt, Detections.of(detections))
+    objects, found = scene.objects, scene.found
+    areas = np.array(area_ranges(area_scale))
+    # By category, then by image: what belongs together lies together. Both sorts keep the order of the files.
+    by_object = np.lexsort((objects.image, objects.category))
+    by_detection = np.lexsort((-found.score, found.image, found.category))
+    borders = np.arange(scene.categories + 1)
+    of_objects = np.searchsorted(objects.category[by_object], borders)
+    of_found = np.searchsorted(found.category[by_detection], borders)
+    cells = tuple(
+        _category(
+            objects.take(by_object[of_objects[k] : of_objects[k + 1]]),
+            found.take(by_detection[of_found[k] : of_found[k + 1]]),
+            scene.images,
+            areas,
+        )
+        for k in range(scene.categories)
+    )
+    return Matches(scene.images, tuple(category_names(gt).values()), cells)
 
 
 def match_voc(
-    gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, iou: float = 0.5, pixels: Pixels = "inclusive"
+    gt: Mapping[str, Any], detections: AnyDetections, *, iou: float = 0.5, pixels: Pixels = "inclusive"
 ) -> Matches:
     """One matching pass; arguments, UsageError and BenchError as `score_voc` has them.
 
     Equal scores rank in file order, as there: a resample stands for a file in which copies stand where the image did.
     """
-    check_references(gt, detections)
+    every = Detections.of(detections)
+    check_references(gt, every)
     ids = np.array(sorted({i["id"] for i in gt["images"]}), np.int64)
     cells = []
-    for found in match_categories(gt, detections, iou, pixels):
+    for found in match_categories(gt, every, iou, pixels):
         image = np.searchsorted(ids, found.image).astype(np.int32)
         objects = np.bincount(np.searchsorted(ids, found.objects), minlength=len(ids)).astype(np.int32)
         code = found.code[np.newaxis]
@@ -77,43 +88,31 @@ def match_voc(
     return Matches(len(ids), tuple(category_names(gt).values()), tuple(cells))
 
 
-def _coco_category(
-    evaluation: COCOeval, category: int, images: list[int], place: Mapping[int, int]
-) -> tuple[Ranked, ...]:
-    evaluation.ious = {(image, category): evaluation.computeIoU(image, category) for image in images}
-    most = evaluation.params.maxDets[-1]
-    return tuple(
-        _rank(((place[i], evaluation.evaluateImg(i, category, area, most)) for i in images), len(place))
-        for area in evaluation.params.areaRng[: len(AREAS)]
-    )
-
-
-def _rank(results: Iterator[tuple[int, Mapping[str, Any]]], images: int) -> Ranked:
-    """What `COCOeval.accumulate` sorts: images by id, then all detections by falling score, ties in that order."""
-    objects = np.zeros(images, np.int32)
-    image, rank, score = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0)]
-    code = [np.zeros((10, 0), np.int8)]
-    for index, found in results:
-        objects[index] = np.count_nonzero(np.asarray(found["gtIgnore"]) == 0)
-        count = len(found["dtScores"])
-        image.append(np.full(count, index, np.int32))
-        rank.append(np.arange(count, dtype=np.int32))
-        score.append(np.array(found["dtScores"], np.float64))
-        codes = np.where(found["dtMatches"] != 0, HIT, MISS).astype(np.int8)
-        codes[found["dtIgnore"]] = NEITHER
-        code.append(codes)
-    scores, codes = np.concatenate(score), np.concatenate(code, axis=1)
-    order = np.argsort(-scores, kind="stable")
-    # What counts at no threshold, such as a miss outside the area range, moves no number.
-    order = order[codes[:, order].any(axis=0)]
-    images_of = np.concatenate(image)[order]
-    return Ranked(
-        images_of,
-        np.concatenate(rank)[order],
-        np.ascontiguousarray(codes[:, order]),
-        runs(images_of, scores[order]),
-        objects,
-    )
+def _category(objects: Objects, found: Detections, images: int, areas: npt.NDArray[np.float64]) -> tuple[Ranked, ...]:
+    """Of one category, both sorted by image, detections then by falling score."""
+    first = np.searchsorted(found.image, found.image, "left")
+    rank = (np.arange(len(found)) - first).astype(np.int32)
+    kept = rank < MOST
+    found, rank = found.take(kept), rank[kept]
+    code = match_category(objects, found, images, areas)
+    # What `COCOeval.accumulate` sorts: images by id, then all detections by falling score, ties in that order.
+    order = np.argsort(-found.score, kind="stable")
+    image, rank, score = found.image[order].astype(np.int32), rank[order], found.score[order]
+    cells = []
+    for (low, high), codes in zip(areas, code[:, :, order], strict=True):
+        # What counts at no threshold, such as a miss outside the area range, moves no number.
+        seen = codes.any(axis=0)
+        counted = ~objects.crowd & (objects.area >= low) & (objects.area <= high)
+        cells.append(
+            Ranked(
+                image[seen],
+                rank[seen],
+                np.ascontiguousarray(codes[:, seen]),
+                runs(image[seen], score[seen]),
+                np.bincount(objects.image[counted], minlength=images).astype(np.int32),
+            )
+        )
+    return tuple(cells)
 
 
 def runs(image: Ints, score: npt.NDArray[np.float64]) -> Ints:

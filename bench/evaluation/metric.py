@@ -1,25 +1,24 @@
 """The metrics, one class for each variant that a suite may name; all that differs from metric to metric is here.
 
 A new metric is its name in `bench.schema.suite.Metric`, a class below, an entry in `METRICS`, and what computes it.
-Imports nothing slow: `check` and `table` ask for names and words, and only scoring loads pycocotools or numba.
+Imports nothing slow: `check` and `table` ask for names and words, and only scoring loads hotcoco or numba.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.schema.suite import Metric
 
 if TYPE_CHECKING:
+    from bench.evaluation.boxes import AnyDetections
     from bench.evaluation.matching import Matches
     from bench.evaluation.resample import Floats, Ints
     from bench.evaluation.scores import Scores
 
 Gt = Mapping[str, Any]
 """COCO's `images`, `annotations` and `categories`."""
-Detections = Sequence[Mapping[str, Any]]
-"""A COCO result list: `image_id`, `category_id`, `bbox` [x, y, w, h] in px, `score`."""
 
 
 class Curve(NamedTuple):
@@ -45,11 +44,11 @@ class BoxMetric(ABC):
     """The fields of `Metric` that it reads, beside `variant`."""
 
     @abstractmethod
-    def score(self, gt: Gt, detections: Detections) -> "Scores":
+    def score(self, gt: Gt, detections: "AnyDetections") -> "Scores":
         """All its numbers. BenchError for a detection on an image or of a category that `gt` lacks."""
 
     @abstractmethod
-    def match(self, gt: Gt, detections: Detections) -> "Matches":
+    def match(self, gt: Gt, detections: "AnyDetections") -> "Matches":
         """Which detections are hits: what any number of resamples is computed from; raises as `score` does."""
 
     @abstractmethod
@@ -64,17 +63,13 @@ class BoxMetric(ABC):
     def words(self) -> str:
         """The metric with all that it depends on, as a reader is told."""
 
-    def scorer(self, packages: Mapping[str, str]) -> str:
-        """What computes it, with its version, given the versions of all packages."""
-        return "bench"
-
     def published_names(self) -> tuple[str, ...]:
         """The names under which a paper may print the headline."""
         return (self.headline,)
 
 
 class Coco(BoxMetric):
-    """COCO's twelve numbers, by pycocotools."""
+    """COCO's twelve numbers."""
 
     headline = "AP"
     columns = ("AP", "AP50", "AP75")
@@ -85,14 +80,14 @@ class Coco(BoxMetric):
         """Factor on COCO's area thresholds, which are meant for images of 640 px."""
         return (self.spec.area_side / 640) ** 2
 
-    def score(self, gt: Gt, detections: Detections) -> "Scores":
-        """By `COCOeval`."""
+    def score(self, gt: Gt, detections: "AnyDetections") -> "Scores":
+        """By hotcoco, or pycocotools: the scores say which."""
         from bench.evaluation.coco import score_coco
 
         return score_coco(gt, detections, area_scale=self.area_scale)
 
-    def match(self, gt: Gt, detections: Detections) -> "Matches":
-        """By `COCOeval.evaluateImg`."""
+    def match(self, gt: Gt, detections: "AnyDetections") -> "Matches":
+        """As `COCOeval.evaluateImg`."""
         from bench.evaluation.matching import match_coco
 
         return match_coco(gt, detections, area_scale=self.area_scale)
@@ -115,10 +110,6 @@ class Coco(BoxMetric):
         scaled = f", area ranges scaled by ({side}/640)²" if side != 640 else ""
         return f"COCO AP at IoU .50:.95, AP50, AP75{scaled}, in percent"
 
-    def scorer(self, packages: Mapping[str, str]) -> str:
-        """The version of pycocotools."""
-        return f"pycocotools {packages.get('pycocotools')}"
-
 
 class _Voc(BoxMetric):
     """Mean AP at one IoU, as the VOC development kit has it."""
@@ -128,7 +119,7 @@ class _Voc(BoxMetric):
     settings = frozenset({"iou", "pixels"})
     rule: ClassVar[str]
 
-    def match(self, gt: Gt, detections: Detections) -> "Matches":
+    def match(self, gt: Gt, detections: "AnyDetections") -> "Matches":
         """Both VOC metrics have the same hits."""
         from bench.evaluation.matching import match_voc
 
@@ -154,7 +145,7 @@ class Voc07(_Voc):
 
     rule = "at 11 recall levels"
 
-    def score(self, gt: Gt, detections: Detections) -> "Scores":
+    def score(self, gt: Gt, detections: "AnyDetections") -> "Scores":
         """As `VOCevaldet.m` of 2007."""
         from bench.evaluation.voc import score_voc
 
@@ -172,7 +163,7 @@ class Voc12(_Voc):
 
     rule = "by area"
 
-    def score(self, gt: Gt, detections: Detections) -> "Scores":
+    def score(self, gt: Gt, detections: "AnyDetections") -> "Scores":
         """As `VOCap.m` of 2010."""
         from bench.evaluation.voc import score_voc
 

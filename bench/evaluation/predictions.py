@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import BenchError
+from bench.evaluation.boxes import Detections
 from bench.evaluation.packing import Columns, CorruptError, digest, pack, unpack
 from bench.records.files import write_atomically
 
@@ -74,6 +75,16 @@ class Predictions:
         with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused
             rounded = np.asarray(score).astype(np.float32) + np.float32(0)  # + 0 turns -0 into 0
         return cls(Columns(image.astype(np.int64), category.astype(np.int32), steps.astype(np.int32), rounded))
+
+    def detections(self) -> Detections:
+        """What is scored: boxes in px, as they were stored."""
+        columns = self.columns
+        return Detections(
+            columns.image.astype(np.int64),
+            columns.category.astype(np.int64),
+            columns.box / STEPS_PER_PX,
+            columns.score.astype(np.float64),
+        )
 
     def to_coco(self) -> list[dict[str, Any]]:
         """A COCO result list of plain Python numbers, in order; `from_coco` of it gives the same

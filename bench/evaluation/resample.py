@@ -62,7 +62,11 @@ def average_precisions(matches: Matches, weights: Ints, metric: BoxMetric, jobs:
         for category, cells in enumerate(matches.cells):
             for area, cell in enumerate(cells):
                 own = np.empty((len(weights[rows]), shape[-1]))
-                _average(cell.image, cell.code, cell.start, weights[rows], cell.objects, levels, epsilon, own)
+                threshold, event = np.nonzero(cell.code != MISS)
+                first = np.searchsorted(threshold, np.arange(shape[-1] + 1))
+                _average(
+                    cell.image, cell.code, cell.start, event, first, weights[rows], cell.objects, levels, epsilon, own
+                )
                 precision[rows, category, area] = own
 
     parts = [part for part in np.array_split(np.arange(len(weights)), jobs) if len(part)]
@@ -114,11 +118,27 @@ def mean_defined(values: Floats) -> Floats:
 
 
 def _average_of(
-    image: Ints, code: Any, start: Ints, weights: Ints, objects: Ints, levels: Floats, epsilon: float, out: Floats
+    image: Ints,
+    code: Any,
+    start: Ints,
+    event: Any,
+    first: Any,
+    weights: Ints,
+    objects: Ints,
+    levels: Floats,
+    epsilon: float,
+    out: Floats,
 ) -> None:
-    """Average precision of each replicate (rows of `out`) and threshold (columns); NaN without an object."""
+    """Average precision of each replicate (rows of `out`) and threshold (columns); NaN without an object.
+
+    `event` lists, threshold by threshold (from first[t] to first[t + 1]), the detections that are hits or neither, by
+    place. All others are misses: how many precede a hit follows from how many detections do, which is one sum for all
+    thresholds.
+    """
     runs = len(start) - 1
-    kept, copies = np.empty(runs, np.int32), np.empty(runs, np.int32)
+    before, run_of = np.empty(runs, np.int64), np.empty(len(image), np.int32)
+    for run in range(runs):
+        run_of[start[run] : start[run + 1]] = run
     for replicate in range(len(weights)):
         weight = weights[replicate]
         positives = 0
@@ -127,36 +147,43 @@ def _average_of(
         if positives == 0:
             out[replicate, :] = np.nan
             continue
-        used = 0
+        detections = 0
         for run in range(runs):
-            if weight[image[start[run]]] > 0:
-                kept[used], copies[used] = start[run], weight[image[start[run]]]
-                # The run's length stands in the sign: one longer than 1 is walked copy by copy.
-                if start[run + 1] - start[run] > 1:
-                    copies[used], kept[used] = -copies[used], run
-                used += 1
+            before[run] = detections
+            detections += weight[image[start[run]]] * (start[run + 1] - start[run])
         found, precision = np.empty(positives, np.int64), np.empty(positives)
         for threshold in range(len(code)):
-            row = code[threshold]
-            hits, misses, steps = 0, 0, 0
-            for index in range(used):
-                if copies[index] > 0:
-                    what = row[kept[index]]
-                    if what == HIT:
-                        hits += copies[index]
-                        found[steps], precision[steps] = hits, hits / (misses + hits + epsilon)
+            row, end = code[threshold], first[threshold + 1]
+            hits, neither, steps = 0, 0, 0
+            at = first[threshold]
+            while at < end:
+                run = run_of[event[at]]
+                copies = weight[image[event[at]]]
+                length = start[run + 1] - start[run]
+                if length == 1:
+                    if row[event[at]] == HIT and copies > 0:
+                        hits += copies
+                        counted = before[run] + copies - neither
+                        found[steps], precision[steps] = hits, hits / (counted + epsilon)
                         steps += 1
-                    elif what == MISS:
-                        misses += copies[index]
+                    elif row[event[at]] != HIT:
+                        neither += copies
+                    at += 1
                     continue
-                for _ in range(-copies[index]):
-                    for at in range(start[kept[index]], start[kept[index] + 1]):
-                        if row[at] == HIT:
+                # Of equal scores in one image the copies are interleaved, so each one is walked.
+                last = at
+                while last < end and run_of[event[last]] == run:
+                    last += 1
+                for copy in range(copies):
+                    for index in range(at, last):
+                        if row[event[index]] == HIT:
                             hits += 1
-                            found[steps], precision[steps] = hits, hits / (misses + hits + epsilon)
+                            counted = before[run] + copy * length + event[index] - start[run] + 1 - neither
+                            found[steps], precision[steps] = hits, hits / (counted + epsilon)
                             steps += 1
-                        elif row[at] == MISS:
-                            misses += 1
+                        else:
+                            neither += 1
+                at = last
             # Backwards: the envelope is the highest precision from a step on.
             total, envelope, level = 0.0, 0.0, len(levels) - 1
             while level >= 0 and (steps == 0 or levels[level] > found[steps - 1] / positives):
@@ -164,8 +191,8 @@ def _average_of(
             for step in range(steps - 1, -1, -1):
                 envelope = max(envelope, precision[step])
                 if len(levels) == 0:
-                    before = found[step - 1] if step else 0
-                    total += (found[step] - before) / positives * envelope
+                    earlier = found[step - 1] if step else 0
+                    total += (found[step] - earlier) / positives * envelope
                     continue
                 while level >= 0 and (step == 0 or levels[level] > found[step - 1] / positives):
                     total += envelope

@@ -11,18 +11,15 @@ Padilla): recalls of exactly 3/10, 6/10 and 7/10 lie just below their level. MAT
 differ there by one rounding step.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.errors import UsageError
-from bench.evaluation.scores import Scores, category_names, check_references
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from bench.evaluation.boxes import AnyDetections, Detections, Flags, Floats, Ints, Objects, check_references
+from bench.evaluation.scores import Scores, category_names
 
 Variant = Literal["voc07", "voc12"]
 Pixels = Literal["inclusive", "exclusive"]
@@ -48,7 +45,7 @@ class _Boxes(NamedTuple):
 
 def score_voc(
     gt: Mapping[str, Any],
-    detections: Sequence[Mapping[str, Any]],
+    detections: AnyDetections,
     *,
     variant: Variant,
     iou: float = 0.5,
@@ -74,10 +71,11 @@ def score_voc(
         UsageError: `iou` out of range.
         BenchError: a detection on an image or of a category that `gt` lacks.
     """
-    check_references(gt, detections)
+    every = Detections.of(detections)
+    check_references(gt, every)
     average = _AVERAGES[variant]
     per_category: dict[str, dict[str, float]] = {}
-    for name, found in zip(category_names(gt).values(), match_categories(gt, detections, iou, pixels), strict=True):
+    for name, found in zip(category_names(gt).values(), match_categories(gt, every, iou, pixels), strict=True):
         positives = len(found.objects)
         hits = found.code[found.code != NEITHER] == HIT
         ap = average(*_curve(hits, positives)) if positives else -1.0
@@ -99,9 +97,7 @@ class Matched(NamedTuple):
     """Image id of each object that counts."""
 
 
-def match_categories(
-    gt: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], iou: float, pixels: Pixels
-) -> Iterator[Matched]:
+def match_categories(gt: Mapping[str, Any], detections: Detections, iou: float, pixels: Pixels) -> Iterator[Matched]:
     """Each category by ascending id; arguments as `score_voc` has them, references checked before.
 
     Raises:
@@ -109,8 +105,10 @@ def match_categories(
     """
     if not 0 < iou <= 1:
         raise UsageError(f"the IoU threshold must lie above 0 and be at most 1, not {iou}")
-    objects = _boxes(gt["annotations"], _neither)
-    found = _boxes(detections, lambda detection: float(detection["score"]))
+    truth = Objects.of(gt)
+    neither = (truth.crowd | truth.difficult).astype(np.float64)
+    objects = _Boxes(truth.image, truth.category, _corners(truth.box), neither)
+    found = _Boxes(detections.image, detections.category, _corners(detections.box), detections.score)
     for key in category_names(gt):
         own = objects.take(objects.category == key)
         ranked = found.take(found.category == key)
@@ -119,18 +117,9 @@ def match_categories(
         yield Matched(ranked.image, ranked.extra, code, own.image[own.extra == 0])
 
 
-def _neither(annotation: Mapping[str, Any]) -> float:
-    return float(bool(annotation.get("difficult", 0) or annotation.get("iscrowd", 0)))
-
-
-def _boxes(entries: Sequence[Mapping[str, Any]], extra: Callable[[Mapping[str, Any]], float]) -> _Boxes:
-    box = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
-    return _Boxes(
-        np.array([entry["image_id"] for entry in entries], np.int64),
-        np.array([entry["category_id"] for entry in entries], np.int64),
-        np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1),
-        np.array([extra(entry) for entry in entries], np.float64),
-    )
+def _corners(box: Floats) -> Floats:
+    """N x 4 left, top, right, bottom, from x, y, w, h."""
+    return np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
 
 
 def _codes(own: _Boxes, ranked: _Boxes, iou: float, extent: float) -> npt.NDArray[np.int8]:

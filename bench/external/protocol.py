@@ -25,6 +25,7 @@ class ScoringProtocol(NamedTuple):
             "metric": dump(self.metric),
             "versions": self.versions,
             "predictions": predictions,
+            "boxes": "as submitted",  # earlier records had theirs rounded to 1/16 px
         }
 
     def raw_data(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class ExternalStore:
 
     def predictions_file(self, row: str, repetition: int, digest: str) -> Path:
         """Where the predictions stand. The digest is in the name, so that a record always finds its own."""
-        return self.folder / f"{row}.{repetition}.{digest[:12]}.bin"
+        return self.folder / f"{row}.{repetition}.{digest[:12]}.npz"
 
     def repetitions(self, row: str) -> list[int]:
         """Those of the row that have a record, ascending."""
@@ -99,8 +99,9 @@ class ExternalStore:
                 predictions.unlink(missing_ok=True)
             why = f"{path}: cannot be written: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise BenchError(why) from None
-        pattern = re.compile(rf"{re.escape(path.stem)}\.[0-9a-f]{{12}}\.bin")
-        for other in self.folder.glob("*.bin"):
+        # `.bin`: rounded predictions of earlier versions.
+        pattern = re.compile(rf"{re.escape(path.stem)}\.[0-9a-f]{{12}}\.(npz|bin)")
+        for other in self.folder.iterdir():
             if other != predictions and pattern.fullmatch(other.name):
                 other.unlink(missing_ok=True)
         return path

@@ -1,15 +1,20 @@
 """Predictions that were computed elsewhere, from a file to an external record. Imports no torch."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from bench.data.dataset import Problem
 from bench.data.entries import read_bytes
 from bench.data.load import load
 from bench.errors import BenchError, UsageError
+from bench.evaluation import exact
+from bench.evaluation.files import parse_detections
 from bench.evaluation.metric import metric_of
-from bench.evaluation.predictions import Predictions
-from bench.external.parse import parse_detections, resolve
+from bench.evaluation.spelling import Dialect, Known
 from bench.external.protocol import scoring_protocol
 from bench.external.store import ExternalRecord, ExternalStore, Submitted
 from bench.plan.identity import identity
@@ -20,7 +25,7 @@ from bench.records.store import Store
 from bench.schema.load import Located
 from bench.schema.suite import Tier
 
-SCORING = ("numpy", "pillow", "pycocotools")
+SCORING = ("hotcoco", "numpy", "pillow", "pycocotools")
 """Packages that may move a score; what the predictions were made with is not known here."""
 MOST_REPETITIONS = 1 << 31
 """Seeds lie below it."""
@@ -35,6 +40,7 @@ class Submission(NamedTuple):
     note: str | None = None
     arguments: tuple[str, ...] = ()
     """The command line as given."""
+    dialect: Dialect = Dialect()
 
 
 class Kept(NamedTuple):
@@ -44,44 +50,42 @@ class Kept(NamedTuple):
     record: ExternalRecord
     images: int
     """Images with at least one detection, of those in the split."""
+    problems: tuple[Problem, ...]
+    """Of the file: what was left out, and what is probably a mistake."""
 
 
 def submit(located: Located, tier: Tier, asked: Submission, replace: bool = False) -> Kept:
-    """Check, round, score and keep the predictions of `asked.file`; nothing is written before all is sound.
+    """Check, score and keep the predictions of `asked.file`, as they stand there; nothing is written before all is sound.
 
     Raises UsageError for a row that the suite lacks, an impossible repetition, one that has an external record
     already (unless `replace`), or a file that does not fit the suite's test split; BenchError for absent data.
     """
     store = _place(located, tier, asked, replace)
     data = read_bytes(asked.file)
-    found = parse_detections(asked.file, data)
     watch, spec = Stopwatch(), located.suite.tiers[tier]
     with watch.phase("score"):
         protocol = scoring_protocol(located, tier)
         dataset = load(spec.data, "test", located.root, Store(located.root).data_cache)
-        detections = resolve(found, dataset.coco, f"the test split of {located.name} at tier {tier}")
-        try:
-            predictions = Predictions.from_coco(detections)
-        except BenchError as error:
-            raise UsageError(f"{asked.file}: {error}") from None
+        known = Known(dataset.coco, f"the test split of {located.name} at tier {tier}", dataset.left_out)
+        found, problems = parse_detections(asked.file, data, known, asked.dialect)
         if all(annotation["iscrowd"] for annotation in dataset.coco["annotations"]):
             raise BenchError(f"{located.name}, tier {tier}: the test split has no object, so no score is defined")
-        metric = metric_of(spec.metric)
-        scores = metric.score(dataset.coco, predictions.to_coco())
+        scores = metric_of(spec.metric).score(dataset.coco, found)
+    digest = exact.digest(found)
     submitted = Submitted(
         file=readable(asked.file.name),
         sha256=hashlib.sha256(data).hexdigest(),
         note=readable(" ".join(asked.note.split())) if asked.note else None,
     )
-    raw = protocol.raw(predictions.digest())
+    raw = protocol.raw(digest)
     facts = _environment()
     record = ExternalRecord(
         identity=identity(raw),
         protocol=raw,
         metrics=scores.metrics,
         per_category=scores.per_category,
-        scorer=metric.scorer(facts["packages"]),
-        predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),
+        scorer=scores.scorer,
+        predictions=SavedPredictions(digest=digest, count=len(found)),
         placement=None,
         data=data_facts(protocol.pin, {"test": dataset}),
         training=None,
@@ -92,13 +96,13 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
         cost=watch.cost(),
         submitted=submitted,
     )
-    path = store.save(asked.row, asked.repetition, record, predictions.save)
-    return Kept(path, record, len({d["image_id"] for d in detections}))
+    path = store.save(asked.row, asked.repetition, record, partial(exact.save, found))
+    return Kept(path, record, len(np.unique(found.image)), problems)
 
 
 def _environment() -> dict[str, Any]:
     """Of scoring alone."""
-    facts = environment("none", 1, 0)
+    facts = environment("none", 1, 0, extras=SCORING)
     versions = facts["packages"]
     return {**facts, "packages": {package: versions[package] for package in SCORING if package in versions}}
 

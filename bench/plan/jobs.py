@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import versions
-from bench.data.load import absent_data, fingerprint
+from bench.data.load import absent_data, planned_fingerprint
 from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
@@ -94,7 +94,7 @@ class _Builder:
         try:
             self.absent = absent_data(spec.data, located.root)
             if not self.absent:
-                self.pin = fingerprint(spec.data, located.root)
+                self.pin = planned_fingerprint(spec.data, located.root)
         except BenchError as error:
             self.absent = (str(error),)
 

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from bench.data.dataset import Dataset
 from bench.data.images import load_bgr
 from bench.errors import BenchError
+from bench.evaluation.boxes import Detections
 from bench.evaluation.harmony import BINS, GRID, LEAST_IOU, Positives
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
@@ -47,7 +48,7 @@ def draw(
 def draw_detections(
     folder: Path,
     names: Sequence[str],
-    detections: Sequence[Sequence[Mapping[str, Any]]],
+    detections: Sequence[Detections],
     data: Dataset,
     images: Sequence[int],
 ) -> Path:
@@ -73,10 +74,12 @@ def draw_detections(
     return _save(figure, folder / "detections.png")
 
 
-def _best(detections: Sequence[Mapping[str, Any]], image: int) -> list[Mapping[str, Any]]:
-    found = [d for d in detections if d["image_id"] == image and d["score"] >= SHOWN_SCORE]
+def _best(detections: Detections, image: int) -> list[Mapping[str, Any]]:
+    found = detections.take((detections.image == image) & (detections.score >= SHOWN_SCORE))
     # The best one is drawn last, so on top.
-    return sorted(found, key=lambda d: float(d["score"]))[-SHOWN:]
+    found = found.take(np.argsort(found.score, kind="stable")[-SHOWN:])
+    rows = zip(found.category.tolist(), found.box.tolist(), found.score.tolist(), strict=True)
+    return [{"category_id": category, "bbox": box, "score": score} for category, box, score in rows]
 
 
 def _density(names: Sequence[str], found: Sequence[Positives]) -> Figure:

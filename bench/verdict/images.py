@@ -4,25 +4,23 @@ Imports no torch.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError
+from bench.evaluation.boxes import Detections
 from bench.evaluation.metric import metric_of
 from bench.schema.base import parse
 from bench.schema.suite import Metric
-from bench.statistics.bootstrap import Comparison, compare_images
+from bench.statistics.bootstrap import Comparison, Difference, compare_images
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different
 
 SAME = 1e-9
 """A record's metrics and those of its predictions differ by less."""
-Detections = Sequence[Mapping[str, Any]]
 
 
 class Task(NamedTuple):
-    """How to compare; `jobs` processes for the matching, threads for the replicates."""
+    """How to compare; `jobs` threads for the replicates."""
 
     replicates: int
     seed: int
@@ -44,21 +42,37 @@ def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Compariso
 def compare_detections(
     gt: Mapping[str, Any], a: Detections, b: Detections, metric: Metric, task: Task, sides: Sequence[Side] = ()
 ) -> Comparison:
-    """B minus A of two COCO result lists; `sides` are the records whose metrics they must give.
+    """B minus A of two lists of detections; `sides` are the records whose metrics they must give.
 
     Raises UsageError for an impossible IoU, BenchError for a detection on an image or of a category that `gt` lacks.
     """
     scored = metric_of(metric)
-    match = partial(scored.match, gt)
-    if task.jobs > 1:
-        with ProcessPoolExecutor(2) as pool:
-            one, two = pool.map(match, (a, b))
-    else:
-        one, two = match(a), match(b)
+    one, two = scored.match(gt, a), scored.match(gt, b)
+    points = scored.score(gt, a), scored.score(gt, b)
     comparison = compare_images(one, two, scored, task.replicates, task.seed, task.jobs)
+    comparison = comparison._replace(
+        metrics=_at_points(comparison.metrics, [scores.metrics for scores in points]),
+        per_category=_at_points(
+            comparison.per_category,
+            [{name: values["AP"] for name, values in scores.per_category.items()} for scores in points],
+        ),
+    )
     for index, side in enumerate(sides):
         _confirm(side, comparison, index)
     return comparison
+
+
+def _at_points(found: Mapping[str, Difference], points: Sequence[Mapping[str, float]]) -> dict[str, Difference]:
+    """The numbers of the whole set are those of the scorer, to the last bit; those of the resampler confirm them."""
+    stated = {}
+    for name, difference in found.items():
+        a, b = (None if side[name] == -1 else side[name] for side in points)
+        for ours, scored in ((difference.a, a), (difference.b, b)):
+            if (ours is None) != (scored is None) or abs((ours or 0.0) - (scored or 0.0)) > SAME:
+                raise BenchError(f"{name} is {scored} by the scorer and {ours} by the resampler; please report this")
+        between = None if difference.difference is None or a is None or b is None else b - a
+        stated[name] = difference._replace(a=a, b=b, difference=between)
+    return stated
 
 
 def _confirm(side: Side, comparison: Comparison, index: int) -> None:

@@ -1,13 +1,15 @@
 """Records by the names that a user gives them, with the predictions and the data that they are of. Imports no torch."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.errors import BenchError, UsageError
+from bench.evaluation import exact
+from bench.evaluation.boxes import Detections
 from bench.evaluation.predictions import Predictions
 from bench.external.protocol import scoring_protocol
 from bench.external.store import ExternalRecord, ExternalStore
@@ -110,9 +112,14 @@ def data_of(side: Side, root: Path) -> Dataset:
     return load(spec.data, side.record.split, located.root, Store(located.root).data_cache)
 
 
-def detections_of(side: Side) -> Sequence[Mapping[str, Any]]:
-    """The saved predictions, a COCO result list; BenchError where they are no longer those of the record."""
-    predictions = Predictions.load(side.predictions)
-    if predictions.digest() != side.record.predictions.digest:
-        raise BenchError(f"{side.predictions}: not the predictions of {side.name}; run the job again")
-    return predictions.to_coco()
+def detections_of(side: Side) -> Detections:
+    """The saved predictions; BenchError where they are no longer those of the record."""
+    if isinstance(side.record, ExternalRecord):
+        found = exact.load(side.predictions)
+        digest, mend = exact.digest(found), "submit them again with --replace"
+    else:
+        predictions = Predictions.load(side.predictions)
+        found, digest, mend = predictions.detections(), predictions.digest(), "run the job again"
+    if digest != side.record.predictions.digest:
+        raise BenchError(f"{side.predictions}: not the predictions of {side.name}; {mend}")
+    return found
