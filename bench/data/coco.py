@@ -1,13 +1,16 @@
 """Any COCO JSON (instances format of cocodataset.org/#format-data) and the folder of its images.
 
 Genuine COCO must score as everywhere else, so a box that stands out of its image is left as it is, and
-reported beyond a pixel; segmentations are not read. Image and category ids stay: predictions refer to them.
+reported beyond a pixel. One without extent, or all outside, counts in scoring as pycocotools counts it, but is no
+training target. Segmentations are not read. Image and category ids stay: predictions refer to them.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bench.data.coco_json import Parts, read_coco_json
+from bench.data.coco_classes import own_classes, paired, selected
+from bench.data.coco_json import CocoContent, Parts, read_coco_json
 from bench.data.dataset import Dataset, Problem
 from bench.data.images import probe
 from bench.data.paths import Listing, expand, stays_inside
@@ -27,9 +30,9 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     """Read one split below `folder` (`spec.path`, expanded).
 
     The file is read by the rules of `bench.data.coco_json`. Beyond them an absent or unreadable image is left out with
-    its annotations, and a box without extent or outside its image is dropped; each is reported. A real size that
+    its annotations, and a box without extent or outside its image is marked with `train_ignore`; each is reported. A real size that
     differs from the declared one wins. `classes` selects categories, in order; images without any of them stay, as
-    background.
+    background. Categories of the splits are paired by name (`bench.data.coco_classes`).
     Raises UsageError, naming file and entry, for what the reader refuses, a category name that repeats, a class that
     the file lacks, or a `file_name` that leaves the folder; BenchError for an absent file, or no image.
     """
@@ -42,38 +45,58 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     problems: list[Problem] = []
     left_out: list[Problem] = []
     content = read_coco_json(file, left_out, files=True)
-    categories = _categories(file, content.categories, spec.classes)
     _refuse_outside(file, content.images)
     verify = verify or len(content.images) <= PROBE_LIMIT
     images = _present(content.images, images_root, problems, verify=verify)
     if not images:
         raise BenchError(f"{file}: no image can be used; first problem: {' '.join(problems[0])}")
+    categories = _categories(spec, split, file, folder, content, left_out)
     problems += left_out
     wanted = {category["id"] for category in categories}
     annotations = [
         annotation
         for annotation in content.annotations
-        if annotation["image_id"] in images
-        and annotation["category_id"] in wanted
-        and _fits(annotation, images[annotation["image_id"]], file, problems)
+        if annotation["image_id"] in images and annotation["category_id"] in wanted
     ]
+    for annotation in annotations:
+        _check_box(annotation, images[annotation["image_id"]], file, problems)
     _mend_zero_id(annotations, problems)
     coco = {"images": list(images.values()), "annotations": annotations, "categories": categories}
     return Dataset(f"{file.stem}/{split}", images_root, coco, tuple(problems))
 
 
-def _categories(file: Path, declared: Parts, classes: tuple[str, ...] | None) -> Parts:
-    """Those that `classes` selects, in its order; all by ascending id where it is None."""
-    by_name = {category["name"]: category for category in declared}
-    if len(by_name) < len(declared):
-        raise UsageError(f"{file}: categories: a name stands twice; names must be unique")
-    if classes is None:
-        return sorted(declared, key=lambda category: int(category["id"]))
-    if lacking := [name for name in classes if name not in by_name]:
-        raise UsageError(f"{file}: no category {lacking[0]!r}; there are: {', '.join(sorted(by_name))}")
-    if len(set(classes)) < len(classes):
-        raise UsageError(f"{file}: a name stands twice in the suite's classes: {', '.join(classes)}")
-    return [by_name[name] for name in classes]
+def _categories(
+    spec: CocoData, split: Split, file: Path, folder: Path, content: CocoContent, problems: list[Problem]
+) -> Parts:
+    """The classes, in the order of the labels: the suite's, else that of the training split."""
+    first = split == "train" or file == expand(spec.train.annotations, folder)
+    if spec.classes is None:
+        names = () if first else _training_classes(spec, folder)
+        own = own_classes(file, content, problems, names)
+        return own if first else paired(file, own, content.annotations, names, problems)
+    own = own_classes(file, content, problems, spec.classes)
+    if first or {category["name"] for category in own}.issuperset(spec.classes):
+        return selected(file, own, spec.classes)
+    # A class that this file lacks must be one of the training split: else it is a slip of the pen.
+    if set(spec.classes).difference(_training_classes(spec, folder)):
+        return selected(file, own, spec.classes)
+    chosen = [category for category in own if category["name"] in spec.classes]
+    return paired(file, chosen, content.annotations, spec.classes, problems)
+
+
+def _training_classes(spec: CocoData, folder: Path) -> tuple[str, ...]:
+    """Names of the training split's categories; the file is read once in a process, however many splits follow it."""
+    file = expand(spec.train.annotations, folder)
+    try:
+        facts = file.stat()
+    except OSError as error:
+        raise BenchError(f"{file}: the training split's categories cannot be read: {error.strerror}") from None
+    return _names_in(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _names_in(file: Path, size: int, changed: int) -> tuple[str, ...]:
+    return tuple(category["name"] for category in own_classes(file, read_coco_json(file, [], files=False), []))
 
 
 def _refuse_outside(file: Path, images: Parts) -> None:
@@ -107,20 +130,22 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
     return present
 
 
-def _fits(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> bool:
-    """Whether a box can be an object of its image; reports where it is not, or not quite."""
+def _check_box(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> None:
+    """Report a box that cannot be an object of its image, or not quite; the former is no training target."""
     x, y, width, height = bbox = annotation["bbox"]
     size = f"{image['width']}x{image['height']}"
     kind, what = "degenerate-box", ""
     if width <= 0 or height <= 0:
-        what = "no extent, dropped"
+        what = "no extent"
     elif x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
-        what = f"outside of {size}, dropped"
+        what = f"outside of {size}"
     elif max(-x, -y, x + width - image["width"], y + height - image["height"]) > _OUTSIDE:
         kind, what = "outside-box", f"stands out of {size}, kept as it is"
+    if what and kind == "degenerate-box":
+        annotation["train_ignore"] = 1
+        what += ": scored as it is, no training target"
     if what:
         problems.append(Problem(kind, f"{file.name} annotation {annotation['id']}", f"{bbox}: {what}"))
-    return not what or kind == "outside-box"
 
 
 def _mend_zero_id(annotations: list[dict[str, Any]], problems: list[Problem]) -> None:

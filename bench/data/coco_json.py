@@ -26,7 +26,7 @@ class CocoContent(NamedTuple):
     """`id`, `image_id`, `category_id`, `bbox` [x, y, w, h] (px), `area`, `iscrowd`; also `difficult` and
     `train_ignore` where they stand in the file, as in one that was written from a Dataset."""
     categories: Parts
-    """`id` and `name`; a name may repeat."""
+    """`id` and `name`, and `supercategory` where it is a name; a name may repeat."""
 
 
 def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoContent:
@@ -42,11 +42,7 @@ def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoC
         if key not in content:
             raise UsageError(f"{path}: has no {key}")
     images = [_image(entry, files) for entry in entries(path, content["images"], "image")]
-    categories: Parts = [
-        # 32 bits: those of a category in stored predictions.
-        {"id": entry.integer("id", bits=32), "name": entry.text("name")}
-        for entry in entries(path, content["categories"], "category", "categories")
-    ]
+    categories = [_category(entry) for entry in entries(path, content["categories"], "category", "categories")]
     for plural, kind, parts in (("images", "image", images), ("categories", "category", categories)):
         if not parts:
             raise UsageError(f"{path}: lists no {kind}")
@@ -60,6 +56,13 @@ def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoC
 def _image(entry: Entry, files: bool) -> dict[str, Any]:
     named = {"file_name": entry.text("file_name")} if files else {}
     return {"id": entry.integer("id"), **named, "width": entry.pixels("width"), "height": entry.pixels("height")}
+
+
+def _category(entry: Entry) -> dict[str, Any]:
+    above = entry.value.get("supercategory")
+    # 32 bits: those of a category in stored predictions.
+    named = {"id": entry.integer("id", bits=32), "name": entry.text("name")}
+    return named | ({"supercategory": above} if isinstance(above, str) else {})
 
 
 def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
