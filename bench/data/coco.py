@@ -1,8 +1,7 @@
 """Any COCO JSON (instances format of cocodataset.org/#format-data) and the folder of its images.
 
 Genuine COCO must score as everywhere else, so a box that stands out of its image is left as it is, and
-reported beyond a pixel. One without extent, or all outside, counts in scoring as pycocotools counts it, but is no
-training target. Segmentations are not read. Image and category ids stay: predictions refer to them.
+reported beyond a pixel; segmentations are not read. Image and category ids stay: predictions refer to them.
 """
 
 from functools import lru_cache
@@ -30,7 +29,7 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     """Read one split below `folder` (`spec.path`, expanded).
 
     The file is read by the rules of `bench.data.coco_json`. Beyond them an absent or unreadable image is left out with
-    its annotations, and a box without extent or outside its image is marked with `train_ignore`; each is reported. A real size that
+    its annotations, and a box without extent or outside its image is dropped; each is reported. A real size that
     differs from the declared one wins. `classes` selects categories, in order; images without any of them stay, as
     background. Categories of the splits are paired by name (`bench.data.coco_classes`).
     Raises UsageError, naming file and entry, for what the reader refuses, a category name that repeats, a class that
@@ -56,10 +55,10 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     annotations = [
         annotation
         for annotation in content.annotations
-        if annotation["image_id"] in images and annotation["category_id"] in wanted
+        if annotation["image_id"] in images
+        and annotation["category_id"] in wanted
+        and _fits(annotation, images[annotation["image_id"]], file, problems)
     ]
-    for annotation in annotations:
-        _check_box(annotation, images[annotation["image_id"]], file, problems)
     _mend_zero_id(annotations, problems)
     coco = {"images": list(images.values()), "annotations": annotations, "categories": categories}
     return Dataset(f"{file.stem}/{split}", images_root, coco, tuple(problems))
@@ -130,22 +129,20 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
     return present
 
 
-def _check_box(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> None:
-    """Report a box that cannot be an object of its image, or not quite; the former is no training target."""
+def _fits(annotation: dict[str, Any], image: dict[str, Any], file: Path, problems: list[Problem]) -> bool:
+    """Whether a box can be an object of its image; reports where it is not, or not quite."""
     x, y, width, height = bbox = annotation["bbox"]
     size = f"{image['width']}x{image['height']}"
     kind, what = "degenerate-box", ""
     if width <= 0 or height <= 0:
-        what = "no extent"
+        what = "no extent, dropped"
     elif x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
-        what = f"outside of {size}"
+        what = f"outside of {size}, dropped"
     elif max(-x, -y, x + width - image["width"], y + height - image["height"]) > _OUTSIDE:
         kind, what = "outside-box", f"stands out of {size}, kept as it is"
-    if what and kind == "degenerate-box":
-        annotation["train_ignore"] = 1
-        what += ": scored as it is, no training target"
     if what:
         problems.append(Problem(kind, f"{file.name} annotation {annotation['id']}", f"{bbox}: {what}"))
+    return not what or kind == "outside-box"
 
 
 def _mend_zero_id(annotations: list[dict[str, Any]], problems: list[Problem]) -> None:
