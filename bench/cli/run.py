@@ -84,6 +84,8 @@ def _dry_run(jobs: "list[Job]", store: "Store") -> int:
     absent = dict.fromkeys(reason for job in jobs for reason in job.absent)
     if absent:
         print(f"absent, {len(absent)}:", *absent, sep="\n  ")
+        for mend in dict.fromkeys(job.remedy for job in jobs if job.remedy):
+            print(f"to mend: {mend}")
     return Exit.INCOMPLETE if any(job.blocked for job in jobs) else Exit.OK
 
 

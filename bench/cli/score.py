@@ -33,13 +33,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: a wrong file, or an option that the metric does not have.
     """
+    from bench.data.doubts import doubts
     from bench.evaluation.files import read_detections, read_ground_truth
     from bench.evaluation.metric import metric_of
 
     metric = metric_of(chosen_metric(args))
     gt, problems = read_ground_truth(args.gt)
     detections = read_detections(args.dt, gt, args.gt)
-    warn(problems)
+    warn([*problems, *doubts(gt)])
     scores = metric.score(gt, detections)
     if args.json:
         print(json.dumps({"metrics": scores.metrics, "per_category": scores.per_category}, indent=2))

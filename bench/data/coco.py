@@ -4,14 +4,13 @@ Genuine COCO must score as everywhere else, so a box that stands out of its imag
 reported beyond a pixel; segmentations are not read. Image and category ids stay: predictions refer to them.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bench.data.coco_classes import own_classes, paired, selected
-from bench.data.coco_json import CocoContent, Parts, read_coco_json
+from bench.data.coco_classes import categories_of
+from bench.data.coco_json import Parts, read_coco_json
 from bench.data.dataset import Dataset, Problem
-from bench.data.images import probe
+from bench.data.images import probe, size_mismatch
 from bench.data.paths import Listing, expand, stays_inside
 from bench.errors import BenchError, UsageError
 from bench.schema.data import CocoData, CocoSplit, Split
@@ -48,8 +47,8 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     verify = verify or len(content.images) <= PROBE_LIMIT
     images = _present(content.images, images_root, problems, verify=verify)
     if not images:
-        raise BenchError(f"{file}: no image can be used; first problem: {' '.join(problems[0])}")
-    categories = _categories(spec, split, file, folder, content, left_out)
+        raise BenchError(f"{file}: no image can be used; first problem: {problems[0].kind} {problems[0].text}")
+    categories = categories_of(spec, split, file, folder, content, left_out)
     problems += left_out
     wanted = {category["id"] for category in categories}
     annotations = [
@@ -62,40 +61,6 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     _mend_zero_id(annotations, problems)
     coco = {"images": list(images.values()), "annotations": annotations, "categories": categories}
     return Dataset(f"{file.stem}/{split}", images_root, coco, tuple(problems))
-
-
-def _categories(
-    spec: CocoData, split: Split, file: Path, folder: Path, content: CocoContent, problems: list[Problem]
-) -> Parts:
-    """The classes, in the order of the labels: the suite's, else that of the training split."""
-    first = split == "train" or file == expand(spec.train.annotations, folder)
-    if spec.classes is None:
-        names = () if first else _training_classes(spec, folder)
-        own = own_classes(file, content, problems, names)
-        return own if first else paired(file, own, content.annotations, names, problems)
-    own = own_classes(file, content, problems, spec.classes)
-    if first or {category["name"] for category in own}.issuperset(spec.classes):
-        return selected(file, own, spec.classes)
-    # A class that this file lacks must be one of the training split: else it is a slip of the pen.
-    if set(spec.classes).difference(_training_classes(spec, folder)):
-        return selected(file, own, spec.classes)
-    chosen = [category for category in own if category["name"] in spec.classes]
-    return paired(file, chosen, content.annotations, spec.classes, problems)
-
-
-def _training_classes(spec: CocoData, folder: Path) -> tuple[str, ...]:
-    """Names of the training split's categories; the file is read once in a process, however many splits follow it."""
-    file = expand(spec.train.annotations, folder)
-    try:
-        facts = file.stat()
-    except OSError as error:
-        raise BenchError(f"{file}: the training split's categories cannot be read: {error.strerror}") from None
-    return _names_in(file, facts.st_size, facts.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _names_in(file: Path, size: int, changed: int) -> tuple[str, ...]:
-    return tuple(category["name"] for category in own_classes(file, read_coco_json(file, [], files=False), []))
 
 
 def _refuse_outside(file: Path, images: Parts) -> None:
@@ -111,7 +76,9 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
     for image in every:
         name = image["file_name"]
         if not listing.has(name):
-            problems.append(Problem("absent-image", name, "left out with its annotations"))
+            near = listing.near(name)
+            detail = f"absent{f', but there is {near}' if near else ''}: left out with its annotations"
+            problems.append(Problem("absent-image", name, detail))
             continue
         if verify or not image["width"] or not image["height"]:
             try:
@@ -122,8 +89,7 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
             size = {"width": facts.width, "height": facts.height}
             declared = {"width": image["width"], "height": image["height"]}
             if size != declared and all(declared.values()):
-                detail = f"{image['width']}x{image['height']} declared, it has {facts.width}x{facts.height}"
-                problems.append(Problem("size-mismatch", name, detail))
+                problems.append(size_mismatch(name, f"{image['width']}x{image['height']}", facts))
             image |= size
         present[image["id"]] = image
     return present

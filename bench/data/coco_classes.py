@@ -5,12 +5,49 @@ of the labels; each other split follows it by name.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bench.data.coco_json import CocoContent, Parts
+from bench.data.coco_json import CocoContent, Parts, read_coco_json
 from bench.data.dataset import Problem
-from bench.errors import UsageError
+from bench.data.paths import expand
+from bench.errors import BenchError, UsageError
+from bench.schema.data import CocoData, Split
+
+
+def categories_of(
+    spec: CocoData, split: Split, file: Path, folder: Path, content: CocoContent, problems: list[Problem]
+) -> Parts:
+    """The classes, in the order of the labels: the suite's, else that of the training split."""
+    first = split == "train" or file == expand(spec.train.annotations, folder)
+    if spec.classes is None:
+        names = () if first else _training_classes(spec, folder)
+        own = own_classes(file, content, problems, names)
+        return own if first else paired(file, own, content.annotations, names, problems)
+    own = own_classes(file, content, problems, spec.classes)
+    if first or {category["name"] for category in own}.issuperset(spec.classes):
+        return selected(file, own, spec.classes)
+    # A class that this file lacks must be one of the training split: else it is a slip of the pen.
+    if set(spec.classes).difference(_training_classes(spec, folder)):
+        return selected(file, own, spec.classes)
+    chosen = [category for category in own if category["name"] in spec.classes]
+    return paired(file, chosen, content.annotations, spec.classes, problems)
+
+
+def _training_classes(spec: CocoData, folder: Path) -> tuple[str, ...]:
+    """Names of the training split's categories; the file is read once in a process, however many splits follow it."""
+    file = expand(spec.train.annotations, folder)
+    try:
+        facts = file.stat()
+    except OSError as error:
+        raise BenchError(f"{file}: the training split's categories cannot be read: {error.strerror}") from None
+    return _names_in(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _names_in(file: Path, size: int, changed: int) -> tuple[str, ...]:
+    return tuple(category["name"] for category in own_classes(file, read_coco_json(file, [], files=False), []))
 
 
 def own_classes(file: Path, content: CocoContent, problems: list[Problem], known: Sequence[str] = ()) -> Parts:

@@ -83,6 +83,10 @@ def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
             annotation["difficult"] = entry.flag("difficult")
         if "train_ignore" in raw:
             annotation["train_ignore"] = entry.flag("train_ignore")
+        if raw.get("ignore"):
+            which = len(found) if annotation["id"] is None else annotation["id"]
+            detail = "its `ignore` is not read; `iscrowd` takes a box out of training and scoring"
+            problems.append(Problem("ignore-flag", f"{path.name} annotation {which}", detail))
         found.append(annotation)
         if annotation["id"] is None:
             without.append(annotation)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bench.data.dataset import Dataset
 from bench.data.kind import Digest, FolderKind
-from bench.data.paths import Listing, read_split
+from bench.data.paths import Listed, Listing, read_split
+from bench.data.voc_files import has_object, listed_once, unusable
 from bench.schema.data import Split, VocData
 
 _FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
@@ -43,6 +44,19 @@ class VocKind(FolderKind[VocData]):
         found = [f"{file}: no such split list; {there}" for file, there in wanted.items() if not file.exists()]
         folders = {part / name for part in parts.values() for name in ("Annotations", "JPEGImages")}
         return (*found, *(f"{path}: no such folder" for path in sorted(folders) if not path.is_dir()))
+
+    def unusable(self) -> str | None:
+        """Where no image of a split has an annotation file that can be read; one that can ends the search."""
+        every: dict[Listed, None] = {}
+        for role in self.splits:
+            names = getattr(self.spec, role)
+            listed = listed_once(self.folder, names, [])
+            if reason := unusable(self.folder, listed, f"split {role} ({', '.join(names)})"):
+                return reason
+            every |= dict.fromkeys(listed)
+        if self.spec.classes or has_object(self.folder, every):
+            return None
+        return f"{self.folder}: no object in any annotation file of {', '.join(self.splits)}"
 
     def identify(self, digest: Digest) -> None:
         """Split by split, then the images of each VOC directory."""
