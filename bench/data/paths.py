@@ -64,6 +64,10 @@ class Listing:
         self.folder = folder
         self._folders: dict[str, _Folder] = {}
 
+    def names(self) -> list[str]:
+        """The files directly in the folder, sorted."""
+        return sorted(self._at(PurePosixPath("x")).names)
+
     def has(self, name: str) -> bool:
         """Whether the file `name`, relative to the folder, with `/`, exists."""
         path = PurePosixPath(name)

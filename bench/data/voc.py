@@ -1,4 +1,4 @@
-"""Any VOC directory: `JPEGImages/`, `Annotations/<id>.xml`, `ImageSets/Main/<split>.txt`.
+"""Any VOC directory: `JPEGImages/`, `Annotations/<id>.xml`, and `ImageSets/Main/<split>.txt` or a rule that splits it.
 
 The header of each image is probed, however many there are: the XML beside it has to be opened anyway, and
 without the header a rotated photo cannot be told. VOC 07+12 has 21,503 images.
@@ -11,8 +11,10 @@ from typing import Any
 
 from bench.data.dataset import Dataset, Problem, summary
 from bench.data.images import probe, size_mismatch
+from bench.data.kind import SPLITS
 from bench.data.paths import Listed, Listing
-from bench.data.voc_files import listed_once, read_annotations, unusable
+from bench.data.voc_files import read_annotations, unusable
+from bench.data.voc_kind import in_words, members
 from bench.data.voc_xml import Box, VocFile, VocObject, to_coco_box
 from bench.errors import BenchError, UsageError
 from bench.schema.data import Split, VocData, VocRules
@@ -34,12 +36,12 @@ def read_voc(spec: VocData, split: Split, folder: Path) -> Dataset:
     `train_ignore: 1`, which scoring does not look at.
     Raises UsageError for a split that the spec does not name, BenchError where nothing can be read.
     """
-    if not getattr(spec, split):
-        raise UsageError(f"data {spec.path}: no {split} split is declared; add '{split}: [name]'")
     problems: list[Problem] = []
-    listed = listed_once(folder, getattr(spec, split), problems)
+    listed = members(folder, spec, split, problems)
+    if not listed and spec.split is None and not getattr(spec, split):
+        raise UsageError(f"data {spec.path}: no {split} split is declared; add '{split}: [name]'")
     parsed = read_annotations(folder, listed, problems)
-    if not parsed and (reason := unusable(folder, listed, f"split {split} ({', '.join(getattr(spec, split))})")):
+    if not parsed and (reason := unusable(folder, listed, in_words(spec, split))):
         raise BenchError(reason)
     classes = spec.classes or _class_names(folder, spec, listed, parsed)
     if len(set(classes)) < len(classes):
@@ -120,15 +122,15 @@ def _class_names(
     folder: Path, spec: VocData, listed: Sequence[Listed], parsed: dict[Listed, VocFile]
 ) -> tuple[str, ...]:
     """VOC's 20 where every name in all declared splits is one of them, else the sorted names."""
-    splits = (*spec.train, *spec.tune, *spec.test)
     done = set(listed)
-    others = [member for member in listed_once(folder, splits, []) if member not in done]
+    every = dict.fromkeys(member for split in SPLITS for member in members(folder, spec, split, []))
+    others = [member for member in every if member not in done]
     problems: list[Problem] = []
     files = [*parsed.values(), *read_annotations(folder, others, problems).values()]
     names = {item.name for file in files for item in file.objects}
     if not names:
         reasons = f": {summary(problems)}" if problems else ""
-        raise BenchError(f"{folder}: no object in any annotation file of {', '.join(dict.fromkeys(splits))}{reasons}")
+        raise BenchError(f"{folder}: no object in any annotation file{reasons}")
     return VOC_CLASSES if names.issubset(VOC_CLASSES) else tuple(sorted(names))
 
 

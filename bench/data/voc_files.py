@@ -1,11 +1,14 @@
 """The annotation files of a VOC directory: found by id, parsed, and why not. Imports nothing slow: planning asks it."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bench.data.dataset import Problem, summary
-from bench.data.paths import IMAGE_SUFFIXES, Listed, read_split
+from bench.data.paths import IMAGE_SUFFIXES, Listed, Listing, read_split
 from bench.data.voc_xml import VocFile, parse_voc
+from bench.errors import BenchError
+from bench.schema.data import HeldOut
 
 
 def read_annotation(folder: Path, member: Listed) -> VocFile | Problem:
@@ -54,20 +57,36 @@ def listed_once(folder: Path, splits: Iterable[str], problems: list[Problem]) ->
     return list(members)
 
 
+def held_out(folder: Path, rule: HeldOut, role: str) -> list[Listed]:
+    """The images of one split by the rule, in order of their ids; BenchError where fewer than two are annotated.
+
+    All with an annotation file are ranked by the hash of the seed and their id: the first are the test split, the next
+    ones the tune split.
+    """
+    ids = [name.removesuffix(".xml") for name in Listing(folder / "Annotations").names() if name.endswith(".xml")]
+    if len(ids) < 2:
+        raise BenchError(f"{folder / 'Annotations'}: {len(ids)} annotation files cannot be split; two are the least")
+    ranked = sorted(ids, key=lambda id_: hashlib.sha256(f"{rule.seed} {id_}".encode(errors="surrogatepass")).digest())
+    test = min(max(1, round(rule.test * len(ids))), len(ids) - 1)
+    tune = min(round(rule.tune * len(ids)), len(ids) - 1 - test)
+    parts = {"test": ranked[:test], "tune": ranked[test : test + tune], "train": ranked[test + tune :]}
+    return [Listed(".", id_) for id_ in sorted(parts[role])]
+
+
 def unusable(folder: Path, listed: Sequence[Listed], what: str) -> str | None:
     """Why no image of a split has annotations, each reason with its file; None as soon as one has.
 
-    `what` names the split in words, such as `split train (trainval)`.
+    `what` names the split in words, such as `train (trainval)`.
     """
     if not listed:
-        return f"{folder}: {what} lists no image"
+        return f"{folder}: split {what} lists no image"
     problems = []
     for member in listed:
         found = read_annotation(folder, member)
         if not isinstance(found, Problem):
             return None
         problems.append(found)
-    return f"{folder}: no annotation file of {what} can be used: {summary(problems)}"
+    return f"{folder}: no annotation file of split {what} can be used: {summary(problems)}"
 
 
 def has_object(folder: Path, listed: Iterable[Listed]) -> bool:

@@ -99,9 +99,7 @@ def to_coco_box(item: VocObject, rules: VocRules, width: int, height: int) -> Co
         return Converted(None, (("degenerate-box", f"{as_written}: outside of {width}x{height}, dropped"),))
     problems = []
     if first and min(x0, y0) == 0:
-        problems.append(
-            ("zero-based", f"{as_written}: starts at 0, where VOC counts from 1; set `subtract_one: false`")
-        )
+        problems.append(("zero-based", f"{as_written}: starts at 0, VOC at 1; `subtract_one: false` takes it as it is"))
     if any(corner != int(corner) for corner in item.corners):
         problems.append(("float-corner", f"{as_written}: kept as it is"))
     if whole != (left, top, right, bottom):
