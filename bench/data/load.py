@@ -7,17 +7,21 @@ from bench.data.coco_kind import CocoKind
 from bench.data.dataset import Dataset
 from bench.data.kind import DataKind, Digest, FolderKind
 from bench.data.pins.remedy import remedy
+from bench.data.roboflow_kind import RoboflowKind
 from bench.data.shapes_kind import ShapesCocoKind, ShapesVocKind
 from bench.data.voc_kind import VocKind
+from bench.data.yolo_kind import YoloKind
 from bench.errors import BenchError
 from bench.schema.base import Spec
-from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, Split, VocData
+from bench.schema.data import CocoData, DataSpec, RoboflowData, ShapesCoco, ShapesVoc, Split, VocData, YoloData
 
 KINDS: dict[type[Spec], type[DataKind[Any]]] = {
     ShapesVoc: ShapesVocKind,
     ShapesCoco: ShapesCocoKind,
     VocData: VocKind,
     CocoData: CocoKind,
+    RoboflowData: RoboflowKind,
+    YoloData: YoloKind,
 }
 """By the type of the specification."""
 

@@ -129,7 +129,8 @@ def in_words(spec: VocData, role: Split) -> str:
 def _there(part: Path) -> str:
     """The split lists that a user may have meant."""
     lists = sorted(file.stem for file in (part / "ImageSets" / "Main").glob("*.txt"))[:8]
-    return f"there: {', '.join(lists) or 'no split lists; `split: {test: 0.2, seed: 0}` needs none'}"
+    rule = "; `split: {test: 0.2, seed: 0}` needs none" if (part / "Annotations").is_dir() and not lists else ""
+    return f"there: {', '.join(lists) or 'no split lists'}{rule}"
 
 
 def _bytes(path: Path) -> bytes:
