@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         counts = f"{len(found.coco['images'])} images, {len(found.coco['annotations'])} boxes to train on"
         print(f"{file}: {data['kind']}, {counts}, {len(found.classes)} classes")
-        if data.get("train") == data.get("test"):
+        if data["kind"] == "coco" and data["train"] == data["test"]:
             print("the folder has one file: the images that are trained on are scored too, so scores say little")
         print(f"next: qdet-bench data verify {args.name}; qdet-bench run {args.name} --tier smoke")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, check_seeds, located
+from bench.cli.extras import require
 from bench.errors import BenchError, Exit, UsageError
 from bench.processes import world
 
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(jobs, store)
+    for module in ("torch", "mmdet"):
+        require(module)
     # Under torchrun all processes take the same jobs in the same order, and train each of them together.
     here = world()
     with display() as shown:
