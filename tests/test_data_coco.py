@@ -30,7 +30,7 @@ VALID: dict[str, Any] = {
     ],
     "annotations": [
         {"id": 3, "image_id": 7, "category_id": 18, "bbox": [1, 2, 30.5, 20], "area": 300.25, "iscrowd": 0,
-         "segmentation": [[1, 2, 3, 4, 5, 6]], "ignore": 1},
+         "segmentation": [[1, 2, 3, 4, 5, 6]], "ignore": 0},
         {"id": 4, "image_id": 7, "category_id": 2, "bbox": [0, 0, 64, 48], "area": 99, "iscrowd": 1,
          "segmentation": {"counts": "abc", "size": [48, 64]}},
         {"id": 9, "image_id": 5, "category_id": 2, "bbox": [5, 5, 4, 3]},

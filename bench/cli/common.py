@@ -16,9 +16,6 @@ from bench.schema.suite import MOST_SEEDS, TIERS, Metric
 if TYPE_CHECKING:
     from bench.evaluation.spelling import Dialect
 
-SHOWN = 3
-"""Problems of a file that a warning spells out."""
-
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
     """The suites and the tier that a command is about."""
@@ -118,11 +115,11 @@ def check_seeds(seeds: int | None) -> None:
 
 
 def warn(problems: Sequence[Problem]) -> None:
-    """What a reader left out of a file, the first few in words; on stderr, so that stdout stays clean for pipes."""
-    for _, where, detail in problems[:SHOWN]:
-        print(f"qdet-bench: warning: {where}: {detail}", file=sys.stderr)
-    if len(problems) > SHOWN:
-        print(f"qdet-bench: warning: and {len(problems) - SHOWN} more", file=sys.stderr)
+    """What a reader left out of a file, a line for each kind; on stderr, so that stdout stays clean for pipes."""
+    from bench.data.doubts import by_kind
+
+    for line in by_kind(problems):
+        print(f"qdet-bench: warning: {line}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -24,6 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     for action in (make, verify):
         action.add_argument("name", metavar="NAME", help="a data set, as `data list` names it, or a suite")
         add_tier(action)
+    verify.add_argument("--all", action="store_true", help="a line for each problem, not one for each kind")
     for action, run in ((listing, _list), (get, data_pins.get), (make, _make), (verify, _verify)):
         add_json(action)
         action.set_defaults(run=run)
@@ -101,5 +102,5 @@ def _verify(args: argparse.Namespace) -> int:
         print_json({"name": entry.name, "splits": [split.facts() for split in splits]})
     else:
         for split in splits:
-            print(split.text())
+            print(split.text(args.all))
     return Exit.OK if all(split.readable for split in splits) else Exit.FAILED

@@ -13,6 +13,7 @@ from bench.cli import (
     compare,
     data,
     harmony,
+    init,
     listing,
     plan,
     restore,
@@ -23,6 +24,7 @@ from bench.cli import (
     submit,
     table,
 )
+from bench.cli.extras import how_to_get
 from bench.errors import BenchError, Exit, UsageError
 
 EXIT_CODES = (
@@ -50,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, Exit.USAGE)
     except BenchError as error:
         return _complain(error, Exit.FAILED)
+    except ModuleNotFoundError as error:
+        if (words := how_to_get(error.name)) is None:
+            raise
+        return _complain(words, Exit.USAGE)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough.
         _drop_output()
@@ -85,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         table,
         accept,
         restore,
+        init,
         data,
         score,
         compare,

@@ -63,6 +63,7 @@ def _facts(found: "list[Standing]", tier: str) -> dict[str, Any]:
             "start": job.start.identity if job.start else None,
             "state": state,
             "reasons": list(reasons),
+            "remedy": job.remedy,
             "cost_s": job.cost_s,
         }
         for job, state, reasons in found
@@ -82,15 +83,23 @@ def _print(found: "list[Standing]") -> None:
     from tabulate import tabulate
 
     from bench.cli.words import cost_words
+    from bench.data.dataset import printable
     from bench.plan.cost import to_pay
 
     rows = []
+    blocked: dict[str, None] = {}
     for job, state, reasons in found:
         cost = "" if job.cost_s is None else f"{job.cost_s / 60:.1f}"
+        if state == "blocked":
+            # All jobs of a suite wait for the same data: said once, below.
+            blocked |= dict.fromkeys((*job.absent, *([f"to mend: {job.remedy}"] if job.remedy else [])))
+            reasons = ()
         rows.append([job.suite, job.row.id, job.tier, str(job.repetition), state, cost, reasons[0] if reasons else ""])
         rows += [["", "", "", "", "", "", reason] for reason in reasons[1:]]
     headers = ["suite", "row", "tier", "seed", "state", "min", "why"]
     align = ("left", "left", "left", "right", "left", "right", "left")
     print(tabulate(rows, headers, tablefmt="plain", disable_numparse=True, colalign=align if rows else None))
+    if blocked:
+        print("\nblocked by:", *map(printable, blocked), sep="\n  ")
     counts = ", ".join(f"{count} {state}" for state, count in _counts(found).items() if count)
     print(f"\n{counts or 'no jobs'}; to pay: {cost_words(to_pay(found)._asdict())}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, check_seeds, located
+from bench.cli.extras import require
 from bench.errors import BenchError, Exit, UsageError
 from bench.processes import world
 
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(jobs, store)
+    for module in ("torch", "mmdet"):
+        require(module)
     # Under torchrun all processes take the same jobs in the same order, and train each of them together.
     here = world()
     if here.leads and not args.from_scratch:
@@ -96,6 +99,8 @@ def _dry_run(jobs: "list[Job]", store: "Store") -> int:
     absent = dict.fromkeys(reason for job in jobs for reason in job.absent)
     if absent:
         print(f"absent, {len(absent)}:", *absent, sep="\n  ")
+        for mend in dict.fromkeys(job.remedy for job in jobs if job.remedy):
+            print(f"to mend: {mend}")
     return Exit.INCOMPLETE if any(job.blocked for job in jobs) else Exit.OK
 
 

@@ -34,15 +34,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: a wrong file, or an option that the metric does not have.
     """
+    from bench.data.doubts import doubts
     from bench.evaluation.files import read_detections, read_ground_truth
     from bench.evaluation.metric import metric_of
     from bench.evaluation.spelling import Known
 
     metric = metric_of(chosen_metric(args))
     gt, problems = read_ground_truth(args.gt)
-    detections, doubts = read_detections(args.dt, Known(gt, str(args.gt)), dialect(args))
-    warn(problems)
-    warn(doubts)
+    detections, left_out = read_detections(args.dt, Known(gt, str(args.gt)), dialect(args))
+    warn([*problems, *left_out, *doubts(gt)])
     scores = metric.score(gt, detections)
     if args.json:
         print(json.dumps(scores._asdict(), indent=2))

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.data.coco_classes import categories_of
 from bench.data.coco_json import SCORED_ONLY, Parts, read_coco_json
 from bench.data.dataset import Dataset, Problem
-from bench.data.images import probe
+from bench.data.images import probe, size_mismatch
 from bench.data.paths import Listing, expand, stays_inside
 from bench.errors import BenchError, UsageError
 from bench.schema.data import CocoData, CocoSplit, Split
@@ -30,7 +31,7 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     The file is read by the rules of `bench.data.coco_json`. Beyond them an absent or unreadable image is left out with
     its annotations, and a box outside of its image is `scored_only`; each is reported. A real size that
     differs from the declared one wins. `classes` selects categories, in order; images without any of them stay, as
-    background.
+    background. Categories of the splits are paired by name (`bench.data.coco_classes`).
     Raises UsageError, naming file and entry, for what the reader refuses, a category name that repeats, a class that
     the file lacks, or a `file_name` that leaves the folder; BenchError for an absent file, or no image.
     """
@@ -43,12 +44,12 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     problems: list[Problem] = []
     left_out: list[Problem] = []
     content = read_coco_json(file, left_out, files=True)
-    categories = _categories(file, content.categories, spec.classes)
     _refuse_outside(file, content.images)
     verify = verify or len(content.images) <= PROBE_LIMIT
     images = _present(content.images, images_root, problems, verify=verify)
     if not images:
-        raise BenchError(f"{file}: no image can be used; first problem: {' '.join(problems[0])}")
+        raise BenchError(f"{file}: no image can be used; first problem: {problems[0].kind} {problems[0].text}")
+    categories = categories_of(spec, split, file, folder, content, left_out)
     problems += left_out
     wanted = {category["id"] for category in categories}
     annotations = [
@@ -75,20 +76,6 @@ def _left_out(every: Parts, present: Mapping[int, Any], problems: list[Problem])
     }
 
 
-def _categories(file: Path, declared: Parts, classes: tuple[str, ...] | None) -> Parts:
-    """Those that `classes` selects, in its order; all by ascending id where it is None."""
-    by_name = {category["name"]: category for category in declared}
-    if len(by_name) < len(declared):
-        raise UsageError(f"{file}: categories: a name stands twice; names must be unique")
-    if classes is None:
-        return sorted(declared, key=lambda category: int(category["id"]))
-    if lacking := [name for name in classes if name not in by_name]:
-        raise UsageError(f"{file}: no category {lacking[0]!r}; there are: {', '.join(sorted(by_name))}")
-    if len(set(classes)) < len(classes):
-        raise UsageError(f"{file}: a name stands twice in the suite's classes: {', '.join(classes)}")
-    return [by_name[name] for name in classes]
-
-
 def _refuse_outside(file: Path, images: Parts) -> None:
     for index, image in enumerate(images):
         if not stays_inside(image["file_name"]):
@@ -102,7 +89,9 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
     for image in every:
         name = image["file_name"]
         if not listing.has(name):
-            problems.append(Problem("absent-image", name, "left out with its annotations"))
+            near = listing.near(name)
+            detail = f"absent{f', but there is {near}' if near else ''}: left out with its annotations"
+            problems.append(Problem("absent-image", name, detail))
             continue
         if verify or not image["width"] or not image["height"]:
             try:
@@ -113,8 +102,7 @@ def _present(every: Parts, root: Path, problems: list[Problem], *, verify: bool)
             size = {"width": facts.width, "height": facts.height}
             declared = {"width": image["width"], "height": image["height"]}
             if size != declared and all(declared.values()):
-                detail = f"{image['width']}x{image['height']} declared, it has {facts.width}x{facts.height}"
-                problems.append(Problem("size-mismatch", name, detail))
+                problems.append(size_mismatch(name, f"{image['width']}x{image['height']}", facts))
             image |= size
         present[image["id"]] = image
     return present

@@ -29,7 +29,7 @@ class CocoContent(NamedTuple):
     """`id`, `image_id`, `category_id`, `bbox` [x, y, w, h] (px), `area`, `iscrowd`; also `difficult` and
     `train_ignore` where they stand in the file, as in one that was written from a Dataset, and `scored_only: 1`."""
     categories: Parts
-    """`id` and `name`; a name may repeat."""
+    """`id` and `name`, and `supercategory` where it is a name; a name may repeat."""
 
 
 def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoContent:
@@ -45,11 +45,7 @@ def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoC
         if key not in content:
             raise UsageError(f"{path}: has no {key}")
     images = [_image(entry, files) for entry in entries(path, content["images"], "image")]
-    categories: Parts = [
-        # 32 bits: those of a category in stored predictions.
-        {"id": entry.integer("id", bits=32), "name": entry.text("name")}
-        for entry in entries(path, content["categories"], "category", "categories")
-    ]
+    categories = [_category(entry) for entry in entries(path, content["categories"], "category", "categories")]
     for plural, kind, parts in (("images", "image", images), ("categories", "category", categories)):
         if not parts:
             raise UsageError(f"{path}: lists no {kind}")
@@ -64,6 +60,13 @@ def _image(entry: Entry, files: bool) -> dict[str, Any]:
     name = entry.value.get("file_name")
     named = {"file_name": entry.text("file_name")} if files or (isinstance(name, str) and name) else {}
     return {"id": entry.integer("id"), **named, "width": entry.pixels("width"), "height": entry.pixels("height")}
+
+
+def _category(entry: Entry) -> dict[str, Any]:
+    above = entry.value.get("supercategory")
+    # 32 bits: those of a category in stored predictions.
+    named = {"id": entry.integer("id", bits=32), "name": entry.text("name")}
+    return named | ({"supercategory": above} if isinstance(above, str) else {})
 
 
 def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
@@ -84,6 +87,10 @@ def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
             annotation["difficult"] = entry.flag("difficult")
         if "train_ignore" in raw:
             annotation["train_ignore"] = entry.flag("train_ignore")
+        if raw.get("ignore"):
+            which = len(found) if annotation["id"] is None else annotation["id"]
+            detail = "its `ignore` is not read; `iscrowd` takes a box out of training and scoring"
+            problems.append(Problem("ignore-flag", f"{path.name} annotation {which}", detail))
         found.append(annotation)
         if annotation["id"] is None:
             without.append(annotation)

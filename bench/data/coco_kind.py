@@ -5,13 +5,17 @@ import mmap
 import re
 from pathlib import Path
 
-from bench.data.dataset import Dataset
+from bench.data.coco_classes import categories_of
+from bench.data.coco_json import read_coco_json
+from bench.data.dataset import Dataset, printable
 from bench.data.kind import SPLITS, Digest, FolderKind
 from bench.data.paths import Listing, expand, stays_inside
 from bench.data.remembered import Part, facts, recall, remember
 from bench.errors import BenchError
 from bench.schema.data import CocoData, CocoSplit, Split
 
+LARGE = 16 << 20
+"""Bytes of a JSON file beyond which planning does not read it: that would take seconds."""
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
@@ -44,6 +48,21 @@ class CocoKind(FolderKind[CocoData]):
             *(f"{file}: no such file" for file in files if not file.exists()),
             *(f"{path}: no such folder" for path in folders if not path.is_dir()),
         )
+
+    def unusable(self) -> str | None:
+        """What the reader refuses of a file, and one of whose images none is there."""
+        for split, part in self._parts():
+            file = expand(part.annotations, self.folder)
+            if file.stat().st_size > LARGE:
+                continue
+            content = read_coco_json(file, [], files=True)
+            categories_of(self.spec, split, file, self.folder, content, [])
+            listing = Listing(expand(part.images, self.folder))
+            names = [image["file_name"] for image in content.images]
+            if not any(listing.has(name) for name in names if stays_inside(name)):
+                near = f", but {near}" if (near := listing.near(names[0])) else ""
+                return printable(f"{file}: none of its {len(names)} images is there: no {names[0]}{near}")
+        return None
 
     def identify(self, digest: Digest) -> None:
         """Split by split."""

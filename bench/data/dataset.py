@@ -1,7 +1,7 @@
 """The one in-memory form of a data set: COCO JSON and the folder of its images."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,26 @@ class Problem(NamedTuple):
     where: str
     """File name (and object number)."""
     detail: str
+
+    @property
+    def text(self) -> str:
+        """Where and what, in characters that can be printed: names of files come from somebody else."""
+        return printable(f"{self.where}: {self.detail}")
+
+
+SHOWN = 3
+"""Problems of one kind that are spelt out."""
+
+
+def printable(text: str) -> str:
+    """The text; escaped where it would break a line or control a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def summary(problems: Sequence[Problem]) -> str:
+    """The first problems in words, and the number of the others."""
+    words = [problem.text for problem in problems[:SHOWN]]
+    return "; ".join(words + ([f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from bench.data.dataset import Problem
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ def probe(path: Path) -> ImageFacts:
         if orientation >= 5:
             width, height = height, width
         return ImageFacts(width, height, image.mode, orientation)
+
+
+def size_mismatch(where: str, declared: str, facts: ImageFacts) -> Problem:
+    """That the annotations declare another size, such as `48x64`, than the image has."""
+    if facts.orientation >= 5 and declared == f"{facts.height}x{facts.width}":
+        detail = f"{declared} declared, {facts.width}x{facts.height} after its EXIF rotation: its boxes may lie askew"
+        return Problem("exif-rotation", where, detail)
+    return Problem("size-mismatch", where, f"{declared} declared, it has {facts.width}x{facts.height}")
 
 
 def load_bgr(path: Path) -> "npt.NDArray[np.uint8]":

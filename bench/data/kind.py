@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from bench.data.dataset import Dataset
 from bench.data.paths import Listing, expand
+from bench.data.pins.remedy import remedy
 from bench.errors import UsageError
 from bench.schema.base import Spec
 from bench.schema.data import Split
@@ -85,6 +86,11 @@ class DataKind(ABC, Generic[S]):
         Single images and their annotation files are not looked for: the readers report those and go on.
         """
 
+    def unusable(self) -> str | None:
+        """Why nothing of a split can be read although its files are there; None where something can, or where to look
+        would take longer than to plan. UsageError and BenchError say why as well."""
+        return None
+
     @abstractmethod
     def identify(self, digest: Digest) -> None:
         """Add all that identifies the data, without reading pixels.
@@ -136,4 +142,7 @@ class FolderKind(DataKind[S]):
             folder = self.folder
         except UsageError as error:
             return str(error)
-        return None if folder.is_dir() else f"{folder}: no such folder; put the data there or mend the suite"
+        if folder.is_dir():
+            return None
+        mend = remedy(self.path, [f"{folder}: "], self.root) or "put the data there or mend the suite"
+        return f"{folder}: no such folder; {mend}"

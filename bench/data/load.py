@@ -5,17 +5,23 @@ from typing import Any
 
 from bench.data.coco_kind import CocoKind
 from bench.data.dataset import Dataset
-from bench.data.kind import DataKind, Digest
+from bench.data.kind import DataKind, Digest, FolderKind
+from bench.data.pins.remedy import remedy
+from bench.data.roboflow_kind import RoboflowKind
 from bench.data.shapes_kind import ShapesCocoKind, ShapesVocKind
 from bench.data.voc_kind import VocKind
+from bench.data.yolo_kind import YoloKind
+from bench.errors import BenchError
 from bench.schema.base import Spec
-from bench.schema.data import CocoData, DataSpec, ShapesCoco, ShapesVoc, Split, VocData
+from bench.schema.data import CocoData, DataSpec, RoboflowData, ShapesCoco, ShapesVoc, Split, VocData, YoloData
 
 KINDS: dict[type[Spec], type[DataKind[Any]]] = {
     ShapesVoc: ShapesVocKind,
     ShapesCoco: ShapesCocoKind,
     VocData: VocKind,
     CocoData: CocoKind,
+    RoboflowData: RoboflowKind,
+    YoloData: YoloKind,
 }
 """By the type of the specification."""
 
@@ -28,11 +34,18 @@ def kind_of(spec: DataSpec, root: Path) -> DataKind[Any]:
 def load(spec: DataSpec, split: Split, root: Path, cache: Path, *, verify: bool = False) -> Dataset:
     """Read one split of any data set.
 
-    Shapes are written below `cache`, once, and read back by the same readers as a user's data. `verify` probes every
-    image of a large COCO split too.
+    Shapes are written below `cache`, once, and read back by the same readers as a user's data. Of a user's data each
+    image is decoded, once, so that one that is cut off is left out before anything trains; whoever asks to `verify`
+    probes every image of a large COCO split too, and decodes them himself.
     Raises UsageError and BenchError as `read_voc`, `read_coco` and `expand` do.
     """
-    return kind_of(spec, root).read(split, cache, verify=verify)
+    kind = kind_of(spec, root)
+    data = kind.read(split, cache, verify=verify)
+    if verify or not isinstance(kind, FolderKind):
+        return data
+    from bench.data.decoded import without_damaged
+
+    return without_damaged(data, root)
 
 
 def absent_data(spec: DataSpec, root: Path) -> tuple[str, ...]:
@@ -41,6 +54,20 @@ def absent_data(spec: DataSpec, root: Path) -> tuple[str, ...]:
     Raises UsageError for an unset variable in a path.
     """
     return kind_of(spec, root).absent()
+
+
+def remedy_of(spec: DataSpec, root: Path, absent: tuple[str, ...]) -> str | None:
+    """What brings the data of which `absent_data` said these lines; None where it is not known."""
+    kind = kind_of(spec, root)
+    return remedy(kind.path, absent, root) if absent and isinstance(kind, FolderKind) else None
+
+
+def unusable_data(spec: DataSpec, root: Path) -> str | None:
+    """Why nothing of a split can be read although its files are there; None where something can."""
+    try:
+        return kind_of(spec, root).unusable()
+    except BenchError as error:
+        return str(error)
 
 
 def fingerprint(spec: DataSpec, root: Path) -> str:

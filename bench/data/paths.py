@@ -64,10 +64,28 @@ class Listing:
         self.folder = folder
         self._folders: dict[str, _Folder] = {}
 
+    def names(self) -> list[str]:
+        """The files directly in the folder, sorted."""
+        return sorted(self._at(PurePosixPath("x")).names)
+
     def has(self, name: str) -> bool:
         """Whether the file `name`, relative to the folder, with `/`, exists."""
         path = PurePosixPath(name)
         return path.name in self._at(path).names
+
+    def near(self, name: str) -> str | None:
+        """A file that `name`, which is absent, may mean: with `/` for a backslash, in another letter case, with
+        another suffix, or in the folder itself."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        for candidate in dict.fromkeys((path, PurePosixPath(path.name))):
+            if not candidate.name or not stays_inside(str(candidate)):
+                continue
+            at = self._at(candidate)
+            by_case = {other.casefold(): other for other in at.names}
+            found = by_case.get(candidate.name.casefold()) or at.images.get(candidate.stem)
+            if found is not None:
+                return str(candidate.with_name(found))
+        return None
 
     def image_of(self, stem: str) -> str | None:
         """The image `stem` + one of IMAGE_SUFFIXES, relative to the folder; None where there is none."""
@@ -89,7 +107,7 @@ class _Folder:
         try:
             with os.scandir(path) as entries:
                 self.names = frozenset(entry.name for entry in entries if entry.is_file())
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL, or a name that the file system's encoding does not have
             self.names = frozenset()
 
     @cached_property

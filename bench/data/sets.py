@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.data.load import kind_of
+from bench.data.load import kind_of, remedy_of
 from bench.errors import UsageError
 from bench.records.store import Store
 from bench.schema.data import DataSpec
@@ -30,8 +30,13 @@ class DataSet:
 
     @property
     def absent(self) -> str | None:
-        """Why it is not there, and the mend; None where it is."""
-        return kind_of(self.spec, self.root).missing(self.cache)
+        """Why it or a part of it is not there, and the mend; None where all is."""
+        kind = kind_of(self.spec, self.root)
+        if missing := kind.missing(self.cache):
+            return missing
+        absent = kind.absent()
+        mend = remedy_of(self.spec, self.root, absent)
+        return "; ".join([absent[0], *([mend] if mend else [])]) if absent else None
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""

@@ -1,18 +1,21 @@
-"""Any VOC directory: `JPEGImages/`, `Annotations/<id>.xml`, `ImageSets/Main/<split>.txt`.
+"""Any VOC directory: `JPEGImages/`, `Annotations/<id>.xml`, and `ImageSets/Main/<split>.txt` or a rule that splits it.
 
 The header of each image is probed, however many there are: the XML beside it has to be opened anyway, and
 without the header a rotated photo cannot be told. VOC 07+12 has 21,503 images.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.data.dataset import Dataset, Problem
-from bench.data.images import probe
-from bench.data.paths import Listed, Listing, read_split
-from bench.data.voc_xml import Box, VocFile, VocObject, parse_voc, to_coco_box
+from bench.data.dataset import Dataset, Problem, summary
+from bench.data.images import probe, size_mismatch
+from bench.data.kind import SPLITS
+from bench.data.paths import Listed, Listing
+from bench.data.voc_files import read_annotations, unusable
+from bench.data.voc_kind import in_words, members
+from bench.data.voc_xml import Box, VocFile, VocObject, to_coco_box
 from bench.errors import BenchError, UsageError
 from bench.schema.data import Split, VocData, VocRules
 
@@ -33,11 +36,13 @@ def read_voc(spec: VocData, split: Split, folder: Path) -> Dataset:
     `train_ignore: 1`, which scoring does not look at.
     Raises UsageError for a split that the spec does not name, BenchError where nothing can be read.
     """
-    if not getattr(spec, split):
-        raise UsageError(f"data {spec.path}: no {split} split is declared; add '{split}: [name]'")
     problems: list[Problem] = []
-    listed = _listed(folder, getattr(spec, split), problems)
-    parsed = _parse_all(folder, listed, problems)
+    listed = members(folder, spec, split, problems)
+    if not listed and spec.split is None and not getattr(spec, split):
+        raise UsageError(f"data {spec.path}: no {split} split is declared; add '{split}: [name]'")
+    parsed = read_annotations(folder, listed, problems)
+    if not parsed and (reason := unusable(folder, listed, in_words(spec, split))):
+        raise BenchError(reason)
     classes = spec.classes or _class_names(folder, spec, listed, parsed)
     if len(set(classes)) < len(classes):
         raise UsageError(f"data {spec.path}: a name stands twice in classes: {', '.join(classes)}")
@@ -68,7 +73,7 @@ def read_voc(spec: VocData, split: Split, folder: Path) -> Dataset:
         for name, n in sorted(foreign.items())
     ]
     if not images:
-        first = f"; first problem: {' '.join(problems[0])}" if problems else ": the split lists are empty"
+        first = f"; first problem: {problems[0].kind} {problems[0].text}" if problems else ""
         raise BenchError(f"{folder}: no image of split {split} can be used{first}")
     coco = {
         "images": images,
@@ -95,7 +100,9 @@ class _Finder:
         named = file.filename if "/" not in file.filename and listing.has(file.filename) else None
         name = named or own
         if name is None:
-            detail = f"neither {file.filename!r} nor {member.id}.jpg, .png ... in {base}: left out"
+            near = listing.near(file.filename) or listing.near(f"{member.id}.jpg")
+            hint = f", but {near}" if near else ""
+            detail = f"neither {file.filename!r} nor {member.id}.jpg, .png ... in {base}{hint}: left out"
             problems.append(Problem("absent-image", member.id, detail))
             return None
         if named and own and named != own:
@@ -107,50 +114,23 @@ class _Finder:
             problems.append(Problem("unreadable-image", f"{base}/{name}", f"{error}: left out"))
             return None
         if file.size not in (None, f"{facts.width}x{facts.height}"):
-            detail = f"{file.size} in the XML, the image has {facts.width}x{facts.height}"
-            problems.append(Problem("size-mismatch", f"{member.id}.xml", detail))
+            problems.append(size_mismatch(f"{member.id}.xml", file.size or "", facts))
         return {"id": image_id, "file_name": f"{base}/{name}", "width": facts.width, "height": facts.height}
-
-
-def _listed(folder: Path, splits: Iterable[str], problems: list[Problem]) -> list[Listed]:
-    """The images of several split lists, in order, each once."""
-    members: dict[Listed, str] = {}
-    for split in splits:
-        found = read_split(folder, split)
-        problems += found.problems
-        for member in found.members:
-            if member in members:
-                detail = f"{member.id} is in {members[member]} already"
-                problems.append(Problem("duplicate-id", split, detail))
-            members.setdefault(member, split)
-    return list(members)
-
-
-def _parse_all(folder: Path, listed: Sequence[Listed], problems: list[Problem]) -> dict[Listed, VocFile]:
-    """Parse the annotation file of each image; report and leave out what is absent or broken."""
-    parsed = {}
-    for member in listed:
-        path = folder / member.part / "Annotations" / f"{member.id}.xml"
-        try:
-            parsed[member] = parse_voc(path.read_bytes(), path.name)
-        except FileNotFoundError:
-            problems.append(Problem("absent-annotation", member.id, f"no {path.name}: image left out"))
-        except (OSError, ValueError) as error:
-            problems.append(Problem("broken-annotation", path.name, f"{error}: image left out"))
-    return parsed
 
 
 def _class_names(
     folder: Path, spec: VocData, listed: Sequence[Listed], parsed: dict[Listed, VocFile]
 ) -> tuple[str, ...]:
     """VOC's 20 where every name in all declared splits is one of them, else the sorted names."""
-    splits = (*spec.train, *spec.tune, *spec.test)
     done = set(listed)
-    others = [member for member in _listed(folder, splits, []) if member not in done]
-    files = [*parsed.values(), *_parse_all(folder, others, []).values()]
+    every = dict.fromkeys(member for split in SPLITS for member in members(folder, spec, split, []))
+    others = [member for member in every if member not in done]
+    problems: list[Problem] = []
+    files = [*parsed.values(), *read_annotations(folder, others, problems).values()]
     names = {item.name for file in files for item in file.objects}
     if not names:
-        raise BenchError(f"{folder}: no object in any annotation file of {', '.join(splits)}")
+        reasons = f": {summary(problems)}" if problems else ""
+        raise BenchError(f"{folder}: no object in any annotation file{reasons}")
     return VOC_CLASSES if names.issubset(VOC_CLASSES) else tuple(sorted(names))
 
 

@@ -46,6 +46,8 @@ def parse_voc(data: bytes, where: str) -> VocFile:
         root = ET.fromstring(data, ET.XMLParser(target=_NoDoctype()))
     except (ET.ParseError, LookupError) as error:
         raise ValueError(f"broken XML: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{error}{'; save it as UTF-8' if 'encoding' in str(error) else ''}") from None
     if root.tag != "annotation":
         raise ValueError(f"<{root.tag}> where <annotation> should be")
     objects, problems = [], []
@@ -96,6 +98,8 @@ def to_coco_box(item: VocObject, rules: VocRules, width: int, height: int) -> Co
     if right <= left or bottom <= top:
         return Converted(None, (("degenerate-box", f"{as_written}: outside of {width}x{height}, dropped"),))
     problems = []
+    if first and min(x0, y0) == 0:
+        problems.append(("zero-based", f"{as_written}: starts at 0, VOC at 1; `subtract_one: false` takes it as it is"))
     if any(corner != int(corner) for corner in item.corners):
         problems.append(("float-corner", f"{as_written}: kept as it is"))
     if whole != (left, top, right, bottom):

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 from bench.schema.detector import Init
+from bench.schema.publications import published_path
 
 VARIABLE = "QDET_CHECKPOINTS"
 """Environment variable that names the folder of published weights."""
 DEFAULT = Path("data", "checkpoints")
 """Below the root, where the variable is not set."""
-PUBLISHED = Path("baselines", "published", "mmdet_zoo.yaml")
+PUBLISHED = "mmdet_zoo"
+"""The published numbers that name the files of mmdet's model zoo."""
 TORCHVISION = "https://download.pytorch.org/models/"
 TORCHVISION_FILES = frozenset(
     {
@@ -57,7 +59,7 @@ def absent_checkpoint(init: Init, root: Path) -> str | None:
 def _address(file: str, root: Path) -> str | None:
     if file in TORCHVISION_FILES:
         return TORCHVISION + file
-    published = root / PUBLISHED
+    published = published_path(PUBLISHED, root)
     if not published.is_file():
         return None
     # Searched as text: to parse the file would take longer than the whole of `plan`.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import versions
-from bench.data.load import absent_data, planned_fingerprint
+from bench.data.load import absent_data, planned_fingerprint, remedy_of, unusable_data
 from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
@@ -30,6 +30,8 @@ class Job:
     start: "Job | None"
     absent: tuple[str, ...]
     """Why the job cannot run: each file of its data and its published weights that is absent or unusable."""
+    remedy: str | None
+    """What brings the absent data, in words; None where it is not known."""
     cost_s: float | None
 
     @property
@@ -91,10 +93,14 @@ class _Builder:
         self.jobs: dict[tuple[str, int], Job] = {}
         self.pin = "absent"
         self.absent: tuple[str, ...] = ()
+        self.remedy: str | None = None
         try:
             self.absent = absent_data(spec.data, located.root)
+            self.remedy = remedy_of(spec.data, located.root, self.absent)
             if not self.absent:
                 self.pin = planned_fingerprint(spec.data, located.root)
+                reason = unusable_data(spec.data, located.root)
+                self.absent = (reason,) if reason else ()
         except BenchError as error:
             self.absent = (str(error),)
 
@@ -113,6 +119,7 @@ class _Builder:
                 identity=identity(protocol.raw),
                 start=start,
                 absent=(*self.absent, *self._absent_weights(row)),
+                remedy=self.remedy,
                 cost_s=recipe.cost_s if recipe else None,
             )
         return self.jobs[key]

@@ -1,4 +1,4 @@
-"""Data sets as a suite declares them: Shapes (generated), any VOC directory, any COCO JSON.
+"""Data sets as a suite declares them: Shapes (generated), any VOC directory, COCO JSON, Roboflow export or YOLO folder.
 
 A path may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root
 (`--root`, else the working directory).
@@ -6,7 +6,7 @@ A path may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.schema.base import Spec
 
@@ -56,20 +56,48 @@ class ShapesCoco(ShapesBase):
     kind: Literal["shapes-coco"]
 
 
+class HeldOut(Spec):
+    """A rule that splits a directory without lists: by a hash of each image's id, so the same on every machine."""
+
+    test: float = Field(gt=0, lt=1)
+    """Share of the images that rows are scored on; one image at least."""
+    tune: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the images for choosing schedules, which no claim or verdict uses."""
+    seed: int = Field(default=0, ge=0)
+    """Another one gives other images."""
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "HeldOut":
+        if self.test + self.tune >= 1:
+            raise ValueError(f"test {self.test:g} and tune {self.tune:g} leave nothing to train on")
+        return self
+
+
 class VocData(VocRules):
-    """A VOC directory: `JPEGImages/`, `Annotations/`, `ImageSets/Main/`."""
+    """A VOC directory: `JPEGImages/`, `Annotations/`, and `ImageSets/Main/` or a rule that splits it."""
 
     kind: Literal["voc"]
     path: str = Field(min_length=1)
     """The directory. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root."""
-    train: tuple[str, ...] = Field(min_length=1)
+    train: tuple[str, ...] = ()
     """Splits such as `trainval`, or `VOC2007/trainval` if `path` contains several VOC directories."""
     tune: tuple[str, ...] = ()
     """Splits for choosing schedules, which no claim or verdict uses."""
-    test: tuple[str, ...] = Field(min_length=1)
+    test: tuple[str, ...] = ()
     """Splits that rows are scored on."""
+    split: HeldOut | None = None
+    """In place of `train`, `tune` and `test`: a rule that splits all annotated images, where there are no lists."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     """The classes in order. By default VOC's 20 if every name is one of them, else the sorted names of all splits."""
+
+    @model_validator(mode="after")
+    def _split_once(self) -> "VocData":
+        if self.split is not None and (self.train or self.tune or self.test):
+            raise ValueError("`split` takes the place of train, tune and test; leave those out")
+        if self.split is None and not (self.train and self.test):
+            lacking = "train" if not self.train else "test"
+            raise ValueError(f"{lacking} names no split list; without lists write `split: {{test: 0.2, seed: 0}}`")
+        return self
 
 
 class CocoSplit(Spec):
@@ -96,4 +124,38 @@ class CocoData(Spec):
     """Some of the file's category names, in order. By default all, by ascending id."""
 
 
-DataSpec = Annotated[ShapesVoc | ShapesCoco | VocData | CocoData, Field(discriminator="kind")]
+class RoboflowData(Spec):
+    """A folder of COCO splits as Roboflow exports it: `train/_annotations.coco.json` beside its images, and so on."""
+
+    kind: Literal["roboflow"]
+    path: str = Field(min_length=1)
+    """The folder. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root."""
+    train: str = Field(default="train", min_length=1)
+    """The folder of the training split, below `path`."""
+    tune: str | None = Field(default=None, min_length=1)
+    """The folder for choosing schedules, often `valid`; no claim or verdict uses it."""
+    test: str = Field(default="test", min_length=1)
+    """The folder that rows are scored on."""
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Some of the category names, in order. By default all of the training split, by ascending id."""
+
+
+class YoloData(Spec):
+    """A YOLO data set: `data.yaml`, images, and for each image a file of `class x y w h` in fractions."""
+
+    kind: Literal["yolo"]
+    path: str = Field(min_length=1)
+    """The folder. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts at the root."""
+    file: str = Field(default="data.yaml", min_length=1)
+    """The YAML file with `names`, and a folder or list of images for each split; below `path`."""
+    train: str = Field(default="train", min_length=1)
+    """The key of the training split in that file."""
+    tune: str | None = Field(default=None, min_length=1)
+    """The key of the split for choosing schedules; no claim or verdict uses it."""
+    test: str = Field(default="val", min_length=1)
+    """The key of the split that rows are scored on."""
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Some of the names, in order. By default all, in the file's order."""
+
+
+DataSpec = Annotated[ShapesVoc | ShapesCoco | VocData | CocoData | RoboflowData | YoloData, Field(discriminator="kind")]

@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.schema.base import Spec
 from bench.schema.messages import validate
 from bench.schema.source import load_mapping, shown
+from bench.shipped import shipped
 
 FOLDER = "data"
 """Of the pins and of everything that they bring, below the root."""
@@ -161,20 +162,22 @@ class Pin:
 
 
 def names(root: Path) -> list[str]:
-    """Names of all pins below `root`, sorted."""
-    return sorted(path.stem for path in (root / FOLDER).glob("*.dvc"))
+    """Names of all pins, sorted: those below `root`, or, where it has none, those that come with the package."""
+    own = sorted(path.stem for path in (root / FOLDER).glob("*.dvc"))
+    return own or sorted(path.stem for path in shipped("pins").glob("*.dvc"))
 
 
 def load_pin(name: str, root: Path) -> Pin:
     """Read a pin. Raises UsageError for an unknown name, and with file and line for a wrong file."""
     if name not in (there := names(root)):
         raise UsageError(f"no data pin {name!r}; the pins are {', '.join(there) or 'none'}")
-    path = root / FOLDER / f"{name}.dvc"
+    own = root / FOLDER / f"{name}.dvc"
+    path = own if own.is_file() else shipped("pins") / own.name
     file = validate(DvcFile, load_mapping(path))
     pin = Pin(name, root, file)
     wanted = pin.folder if pin.checks_folder else pin.archive
-    if (path.parent / file.outs[0].path) != wanted:
-        raise UsageError(f"{shown(path)}: outs[0].path must be {wanted.relative_to(path.parent).as_posix()}")
+    if (own.parent / file.outs[0].path) != wanted:
+        raise UsageError(f"{shown(path)}: outs[0].path must be {wanted.relative_to(own.parent).as_posix()}")
     return pin
 
 

@@ -1,0 +1,143 @@
+"""What form a user's folder has, and which parts of it train and test: what `init` writes into a suite."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bench.data.coco_json import read_coco_json
+from bench.data.roboflow_kind import FILE
+from bench.data.yolo_files import read_yaml
+from bench.errors import BenchError, UsageError
+
+KINDS = ("roboflow", "yolo", "voc", "coco")
+"""In the order in which they are tried."""
+_YAML = ("data.yaml", "data.yml", "dataset.yaml")
+_TRAIN, _HELD_OUT = ("train",), ("test", "val", "valid")
+"""Words in the names of files and folders."""
+
+
+def guess(folder: Path, kind: str | None, difficult: str) -> dict[str, Any]:
+    """The fields of a suite's `data`, without `path`; of `kind`, or of the first kind that fits.
+
+    `difficult` is what becomes of VOC's difficult objects. Raises UsageError where nothing fits.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; --data names the folder that holds the data set")
+    makers = {"roboflow": _roboflow, "yolo": _yolo, "voc": lambda at: _voc(at, difficult), "coco": _coco}
+    for name in (kind,) if kind else KINDS:
+        if (found := makers[name](folder)) is not None:
+            return {"kind": name, **found}
+    wanted = {
+        "roboflow": f"train/{FILE}",
+        "yolo": "data.yaml",
+        "voc": "Annotations/ and JPEGImages/",
+        "coco": "a JSON file with images and annotations",
+    }
+    looked = " or ".join(text for name, text in wanted.items() if kind in (None, name))
+    raise UsageError(f"{folder}: is no data set that is known here; looked for {looked}")
+
+
+def _roboflow(folder: Path) -> dict[str, Any] | None:
+    there = [name for name in ("train", "valid", "val", "test") if (folder / name / FILE).is_file()]
+    if "train" not in there:
+        return None
+    held_out = [name for name in there if name != "train"]
+    if not held_out:
+        raise UsageError(f"{folder}: only train/ has {FILE}; export a valid or test split too")
+    test = held_out[-1]
+    return {"train": "train", **({"tune": held_out[0]} if held_out[0] != test else {}), "test": test}
+
+
+def _yolo(folder: Path) -> dict[str, Any] | None:
+    file = next((folder / name for name in _YAML if (folder / name).is_file()), None)
+    if file is None:
+        return None
+    yaml = read_yaml(file)
+
+    def has(key: str) -> bool:
+        try:
+            return bool(yaml.images(key))
+        except BenchError:
+            return False
+
+    held_out = [key for key in ("val", "test") if has(key)]
+    if not has("train") or not held_out:
+        raise UsageError(f"{file}: names no images of train, or none of val and test")
+    tune = {"tune": "val"} if len(held_out) > 1 else {}
+    return {"file": file.name, "train": "train", **tune, "test": held_out[-1]}
+
+
+def _voc(folder: Path, difficult: str) -> dict[str, Any] | None:
+    places = [folder, *_folders(folder)]
+    parts = [at for at in places if (at / "Annotations").is_dir() and (at / "JPEGImages").is_dir()]
+    if not parts:
+        return None
+    lists = {at: {file.stem for file in (at / "ImageSets/Main").glob("*.txt")} for at in parts}
+    train = [(at, name) for at in parts if (name := _first(lists[at], ("trainval", "train")))]
+    test = [(at, "test") for at in parts if "test" in lists[at]]
+    tune: list[tuple[Path, str]] = []
+    if test:
+        pairs = [at for at, _ in train if {"train", "val"} <= lists[at]]
+        if len(parts) == 1 and pairs:
+            train, tune = [(parts[0], "train")], [(parts[0], "val")]
+    else:
+        test = [(at, "val") for at in parts if {"train", "val"} <= lists[at]]
+        train = [(at, "train") for at, _ in test]
+    if train and test:
+        named = {"train": train, **({"tune": tune} if tune else {}), "test": test}
+        splits = {role: [_below(folder, at, name) for at, name in found] for role, found in named.items()}
+        return {**splits, "difficult": difficult}
+    if len(parts) > 1 or parts[0] != folder:
+        raise UsageError(f"{parts[0]}: has no lists of train and test in ImageSets/Main; name this folder by --data")
+    return {"split": {"test": 0.2, "seed": 0}, "difficult": difficult}
+
+
+def _coco(folder: Path) -> dict[str, Any] | None:
+    files = [file for at in (folder, *_folders(folder)) for file in sorted(at.glob("*.json"))]
+    train, held_out = _one(files, folder, _TRAIN), _one(files, folder, _HELD_OUT)
+    if train is None or held_out is None:
+        # One file without either word: the images of training are scored too, which `data verify` says.
+        only = [file for file in files if _content(file) is not None]
+        if len(only) != 1:
+            return None
+        train = held_out = only[0]
+    return {"train": _split(folder, train), "test": _split(folder, held_out)}
+
+
+def _one(files: Iterable[Path], folder: Path, words: tuple[str, ...]) -> Path | None:
+    """The first COCO file whose path has one of the words, the first word first."""
+    named = [file for word in words for file in files if word in file.relative_to(folder).as_posix().casefold()]
+    # `trainval.json` is neither.
+    kept = [file for file in named if not ("train" in file.stem.casefold() and "val" in file.stem.casefold())]
+    return next((file for file in kept if _content(file) is not None), None)
+
+
+def _content(file: Path) -> list[str] | None:
+    """The names of the images; None for another JSON file."""
+    try:
+        return [image["file_name"] for image in read_coco_json(file, [], files=True).images]
+    except BenchError:
+        return None
+
+
+def _split(folder: Path, file: Path) -> dict[str, str]:
+    names = _content(file) or []
+    near = (file.parent, *_folders(file.parent), folder, *_folders(folder))
+    images = next((at for at in near if names and (at / names[0]).is_file()), None)
+    if images is None:
+        raise UsageError(f"{file}: its first image, {names[0] if names else 'none'}, is in no folder below {folder}")
+    return {"annotations": _below(folder, file), "images": _below(folder, images)}
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Folders below, two levels deep."""
+    for level in ("*", "*/*"):
+        yield from (path for path in sorted(folder.glob(level)) if path.is_dir())
+
+
+def _first(there: set[str], names: Iterable[str]) -> str | None:
+    return next((name for name in names if name in there), None)
+
+
+def _below(folder: Path, path: Path, name: str = "") -> str:
+    return str(PurePosixPath(path.relative_to(folder).as_posix()) / name)
