@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.evaluation.metric import metric_of
 from bench.schema.base import parse
 from bench.schema.suite import Metric
-from bench.statistics.bootstrap import Comparison, compare_images
+from bench.statistics.bootstrap import FEW, Comparison, compare_images
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different
 
 SAME = 1e-9
@@ -27,6 +27,8 @@ class Task(NamedTuple):
     replicates: int
     seed: int
     jobs: int
+    few: int = FEW
+    """As `Comparison` has it."""
 
 
 def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Comparison, Metric]:
@@ -55,7 +57,7 @@ def compare_detections(
             one, two = pool.map(match, (a, b))
     else:
         one, two = match(a), match(b)
-    comparison = compare_images(one, two, scored, task.replicates, task.seed, task.jobs)
+    comparison = compare_images(one, two, scored, *task)
     for index, side in enumerate(sides):
         _confirm(side, comparison, index)
     return comparison
