@@ -19,8 +19,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="score predictions computed elsewhere, and keep them as an external record",
         description="Check predictions that were computed elsewhere against the suite's own test split, score them by "
         "its metric and keep them as an external record of the row. They stand in `table` and `check` as what they "
-        "are, never in a baseline; `run` still runs the row. Any row of the suite will do, also one that is "
-        "reported only.",
+        "are, never in the baseline of our runs; `run` still runs the row. Any row of the suite will do, also one that "
+        "is reported only.",
         epilog="DT.json is a COCO result list: bbox [x, y, width, height] in px of the original image, score, image_id "
         "or file_name, category_id or category_name. An empty list is a detector that found nothing.",
     )

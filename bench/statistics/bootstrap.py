@@ -114,16 +114,19 @@ def adjusted(per_category: dict[str, Difference]) -> dict[str, float]:
     """Holm-corrected p of no difference, by category with an interval: by t = difference / error.
 
     A count of replicates beyond 0 is never below 1/R, which no correction over 80 categories survives. The error is
-    estimated from the images that bear on a category, so t has as many degrees of freedom, less one: with the normal
-    distribution in its place, some category is called different too often (results/statistics/coverage.md).
+    estimated from the n images that bear on a category: so t has n - 1 degrees of freedom, and the variance of the
+    replicates, which divides by n, is raised by n/(n - 1). With the normal distribution in its place some category is
+    called different too often (results/statistics/coverage.md).
     """
     from scipy.special import stdtr
 
     p_values = {}
     for name, found in per_category.items():
         if found.difference is not None and found.error is not None:
-            far = abs(found.difference) / found.error if found.error else np.inf if found.difference else 0.0
-            p_values[name] = float(2 * stdtr(max(1, found.images - 1), -far))
+            n = max(2, found.images)
+            error = found.error * np.sqrt(n / (n - 1))
+            far = abs(found.difference) / error if error else np.inf if found.difference else 0.0
+            p_values[name] = float(2 * stdtr(n - 1, -far))
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
