@@ -44,7 +44,7 @@ def markdown(found: dict[str, Any]) -> str:
             )
             parts.append(
                 f"A category is tested if at least {FEW} images have an object of it. Categories tested, mean over "
-                f"data sets: {tested}. p is corrected over these (Holm), and the rate is of data sets with any p below 5 %."
+                f"data sets: {tested}. p is corrected over these (Holm); the rate is of data sets with any p below 5 %."
             )
         if name == "images":
             parts.append("\n".join(_facts(rate) for rate in found["rates"][name]))
