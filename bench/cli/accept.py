@@ -66,23 +66,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _accept(suite: "Located", args: argparse.Namespace) -> None:
-    from bench.report.make import command, make_table, save
-    from bench.report.render import render
-    from bench.verdict.baseline import accept
+    from bench.report.make import accept_results
     from bench.verdict.gather import gather
     from bench.verdict.restore import keep_checkpoints
 
     results = gather(suite, args.tier)
-    print(accept(results, args.rows))
+    for path in accept_results(results, args.rows):
+        print(path)
     for path in keep_checkpoints(results) if args.checkpoints else []:
         print(path)
     _name_ignored(results)
-    if args.tier == "smoke":
-        return  # a few steps on a few images: never shown as results
-    path = suite.root / "results" / f"{suite.name}.{args.tier}.md"
-    table = make_table(suite, args.tier, committed=True)
-    save(path, render([table], "github", command([suite.name], args.tier, committed=True)))
-    print(path)
 
 
 def _accept_external(suite: "Located", args: argparse.Namespace) -> None:

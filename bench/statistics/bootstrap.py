@@ -86,15 +86,15 @@ def compare_images(
     for first in range(0, replicates, CHUNK):
         weights = draw(a.images, min(CHUNK, replicates - first), rng)
         parts.append([resample(side, weights, metric, jobs) for side in (a, b)])
-    bearing = {name: _bearing(cells) for name, cells in zip(a.categories, a.cells, strict=True)}
+    seen = {name: bearing(cells) for name, cells in zip(a.categories, a.cells, strict=True)}
     found = []
     for kind in (0, 1):  # metrics, then categories
         of_kind: dict[str, Difference] = {}
         for name in points[0][kind]:
             differences = np.concatenate([two[kind][name] - one[kind][name] for one, two in parts])
             ends = points[0][kind][name][0], points[1][kind][name][0]
-            images = bearing[name] if kind else a.images
-            of_kind[name] = _difference(*ends, differences, images, enough=not kind or images >= few)
+            images = seen[name] if kind else a.images
+            of_kind[name] = difference(*ends, differences, images, enough=not kind or images >= few)
         found.append(of_kind)
     metrics, per_category = found
     return Comparison(a.images, replicates, seed, metrics, per_category, adjusted(per_category), few)
@@ -130,18 +130,22 @@ def adjusted(per_category: dict[str, Difference]) -> dict[str, float]:
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
-def _bearing(cells: tuple[Ranked, ...]) -> int:
+def bearing(cells: tuple[Ranked, ...]) -> int:
     """Images with an object of a category that counts, of any size."""
     return int(np.count_nonzero(cells[0].objects))
 
 
-def _difference(a: float, b: float, replicates: Floats, images: int, *, enough: bool) -> Difference:
+def difference(a: float, b: float, replicates: Floats, images: int, *, enough: bool) -> Difference:
+    """From both sides on the whole set and their difference in each replicate (R, NaN where undefined).
+
+    `images` bear on it; without `enough` of them it has no interval.
+    """
     ends = [None if np.isnan(value) else float(value) for value in (a, b)]
     defined = replicates[~np.isnan(replicates)]
     if None in ends:
         return Difference(ends[0], ends[1], None, None, None, len(defined), images)
-    difference = float(b - a)
+    moved = float(b - a)
     if not enough or len(defined) < 2:
-        return Difference(ends[0], ends[1], difference, None, None, len(defined), images)
+        return Difference(ends[0], ends[1], moved, None, None, len(defined), images)
     deviation = float(np.std(defined, ddof=1))
-    return Difference(ends[0], ends[1], difference, bootstrap_interval(defined), deviation, len(defined), images)
+    return Difference(ends[0], ends[1], moved, bootstrap_interval(defined), deviation, len(defined), images)

@@ -24,8 +24,10 @@ Status = Literal[
     "reproduced",
     "not reproduced",
 ]
-FAILING: frozenset[Status] = frozenset({"regressed", "improved", "changed", "fails"})
-COMPARED: frozenset[Status] = frozenset({"holds", "regressed", "improved", "changed"})
+MOVED: frozenset[Status] = frozenset({"regressed", "improved", "changed"})
+"""Outside the tolerance of the baseline."""
+FAILING: frozenset[Status] = MOVED | {"fails"}
+COMPARED: frozenset[Status] = MOVED | {"holds"}
 """Verdicts of a comparison with a baseline."""
 INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked", "inconclusive"})
 
