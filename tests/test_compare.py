@@ -197,7 +197,8 @@ def test_predictions_must_be_those_of_the_record(suite: Located, capsys: Capture
     lsq.record_file.write_text(json.dumps(record))
     assert "its record has AP" in of_records(capsys, suite, f"{NAME}:fp", f"{NAME}:lsq", code=1)
     lsq.predictions.unlink()
-    assert "cannot be read" in of_records(capsys, suite, f"{NAME}:fp", f"{NAME}:lsq", code=1)
+    said = of_records(capsys, suite, f"{NAME}:fp", f"{NAME}:lsq", code=1)
+    assert "its predictions are not here" in said and f"`qdet-bench run {NAME} --tier mini --rows lsq --again`" in said
 
 
 def test_data_that_changed_since_are_refused(suite: Located, capsys: Capture) -> None:

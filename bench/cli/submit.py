@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.schema.load import load_suite
 
     suite = load_suite(args.suite, args.root)
+    args.tier = args.tier or suite.default_tier
     suite.tier(args.tier)
     asked = Submission(args.row, args.seed, args.dt, args.note, args.given)
     kept = submit(suite, args.tier, asked, args.replace)

@@ -30,10 +30,11 @@ class Side(NamedTuple):
     predictions: Path
 
 
-def find_side(text: str, root: Path, tier: Tier) -> Side:
-    """The record that `SUITE:ROW`, `SUITE:ROW:SEED` (at the tier) or the beginning of an identity names.
+def find_side(text: str, root: Path, tier: Tier | None = None) -> Side:
+    """The record that `SUITE:ROW`, `SUITE:ROW:SEED` or the beginning of an identity names.
 
-    Raises UsageError where it names none or several, BenchError where the record cannot be read.
+    A row is meant at the tier, or without one at the suite's default. Raises UsageError where it names none or
+    several, BenchError where the record cannot be read.
     """
     if (match := _ROW.fullmatch(text)) is not None:
         return _of_row(root, match["suite"], match["row"], tier, int(match["seed"] or 0))
@@ -56,8 +57,9 @@ def refuse_different(a: Side, b: Side, parts: Sequence[str]) -> None:
             raise UsageError(f"{a.name} and {b.name} are not compared: {listed}")
 
 
-def _of_row(root: Path, suite: str, row: str, tier: Tier, seed: int) -> Side:
+def _of_row(root: Path, suite: str, row: str, tier: Tier | None, seed: int) -> Side:
     located = load_suite(suite, root)
+    tier = tier or located.default_tier
     rows = [r.id for r in located.suite.rows]
     if row not in rows:
         raise UsageError(f"{located.name} has no row {row!r}; it has {', '.join(rows)}")
@@ -112,6 +114,10 @@ def data_of(side: Side, root: Path) -> Dataset:
 
 def detections_of(side: Side) -> Sequence[Mapping[str, Any]]:
     """The saved predictions, a COCO result list; BenchError where they are no longer those of the record."""
+    asked = side.record.provenance.asked
+    if not side.predictions.exists() and side.record.kind == "measured" and asked is not None:
+        again = f"qdet-bench run {asked.suite} --tier {asked.tier} --rows {asked.row} --again"
+        raise BenchError(f"{side.name}: its predictions are not here (a baseline holds none): `{again}` makes them")
     predictions = Predictions.load(side.predictions)
     if predictions.digest() != side.record.predictions.digest:
         raise BenchError(f"{side.predictions}: not the predictions of {side.name}; run the job again")
