@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.cli.main import _parser
 from bench.plan.jobs import Job, plan
 from bench.records.files import write_json, write_text
 from bench.records.record import Record
@@ -158,3 +159,10 @@ def measure_all(suite: Located, tier: Tier = "mini", **ap: float) -> None:
     """Leave a record of every job; `ap` by row id, `_` for `-`."""
     for job in plan(suite, tier):
         store_record(suite, job, ap.get(job.row.id.replace("-", "_"), 0.5) + job.repetition / 100)
+
+
+def call(suite: Located, command: str, *options: str) -> int:
+    """Run `qdet-bench COMMAND SUITE OPTIONS` here; its exit code. Errors are raised, not printed."""
+    args = _parser().parse_args(["--root", str(suite.root), command, suite.name, *options])
+    code: int = args.run(args)
+    return code

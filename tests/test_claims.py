@@ -1,15 +1,13 @@
 """Claims of a suite from its records to `check` and `table`."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PROJECT
-from factories import ENVIRONMENT, job_of, located, measure_all, store_record, suite_data
+from factories import ENVIRONMENT, call, job_of, located, measure_all, store_record, suite_data
 
-from bench.cli import check as check_command
 from bench.cli.main import main
 from bench.errors import UsageError
 from bench.plan.jobs import plan
@@ -194,21 +192,16 @@ def test_claims_of_a_table_are_corrected_together(tmp_path: Path) -> None:
     assert (found[0].status, found[0].answer.lower_level) == ("inconclusive", pytest.approx(0.005))
 
 
-def call(suite: Located, **options: Any) -> int:
-    defaults: dict[str, Any] = {"root": suite.root, "suites": [suite.name], "tier": "mini", "gate": False, "json": True}
-    return check_command.run(argparse.Namespace(**{**defaults, **options}))
-
-
 def test_check_prints_tier_and_data_in_the_cell_and_never_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suite = suite_of(tmp_path, [CLAIM])
     measure(suite, -1.0)
-    assert call(suite, json=False) == 0
+    assert call(suite, "check") == 0
     text = capsys.readouterr().out
     assert "fails (mini, Shapes-VOC (generated drawings, 64 px))" in text and "other data" in text
     assert "condition on one FP checkpoint" in text and "corrected by Holm over the 1 claims" in text
-    assert call(suite) == 0
+    assert call(suite, "check", "--json") == 0
     (claim,) = json.loads(capsys.readouterr().out)["suites"][0]["claims"]
     assert (claim["status"], claim["n"], claim["size"]) == ("fails", 5, None)
     assert claim["upper"] < 0 < claim["detectable"]

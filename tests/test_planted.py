@@ -1,14 +1,12 @@
 """Faults planted in accepted results: each is caught by `check`, with a message that names it."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import job_of, located, measure_all, record_data, store_record, suite_data
+from factories import call, job_of, located, measure_all, record_data, store_record, suite_data
 
-from bench.cli import accept, check
 from bench.errors import BenchError
 from bench.records.files import write_json
 from bench.records.store import Store
@@ -22,15 +20,14 @@ Capture = pytest.CaptureFixture[str]
 def suite(tmp_path: Path) -> Located:
     suite = located(tmp_path)
     measure_all(suite)
-    accept.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", rows=[], checkpoints=False))
+    call(suite, "accept")
     return suite
 
 
-def judged(suite: Located, capsys: Capture, row: str = "lsq", **options: Any) -> tuple[int, str, str]:
+def judged(suite: Located, capsys: Capture, row: str = "lsq", *, gate: bool = True) -> tuple[int, str, str]:
     """Exit code, status and message."""
     capsys.readouterr()
-    given = {"root": suite.root, "suites": [suite.name], "tier": "mini", "gate": True, "json": True, **options}
-    code = check.run(argparse.Namespace(**given))
+    code = call(suite, "check", "--json", *(["--gate"] if gate else []))
     verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
     found = next(v for v in verdicts if (v["row"], v["repetition"]) == (row, 0) and v["kind"] != "reference")
     return code, found["status"], found["message"]
@@ -119,4 +116,4 @@ def test_a_baseline_that_was_changed_is_refused(suite: Located, path: tuple[str,
     content["entries"][2]["record"][path[0]][path[1]] = value
     write_json(file, content)
     with pytest.raises(BenchError, match=f"the record of lsq seed 0 was changed: {words}"):
-        check.run(argparse.Namespace(root=suite.root, suites=[suite.name], tier="mini", gate=True, json=True))
+        call(suite, "check")

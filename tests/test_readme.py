@@ -13,6 +13,7 @@ import pytest
 from conftest import PROJECT, bench
 
 from bench.cli.main import _parser
+from bench.schema.source import load_mapping
 
 README = PROJECT / "README.md"
 PAGES = [README, *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "data" / "README.md"]
@@ -20,8 +21,12 @@ FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n?)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 NOT_RUN, FILE, COMMANDS = "not run: ", "tutorial: ", "tutorial: commands"
+WORKFLOW = "workflow"
+"""The file of `docs/gate.md` whose commands are run."""
 ELSEWHERE = {"own-detector": "test_own_detector.py", "own-quantizer": "test_own_quantizer.py"}
 """Pages whose COMMANDS are run by a test of their own."""
+PLUGIN = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "bench.testing.plugin"}
+"""So that the plugin of this checkout is loaded, and no other."""
 DEFINE = 'qdet-bench() { "$PYTHON" -m bench "$@"; }; python() { "$PYTHON" "$@"; };\n'
 
 
@@ -63,7 +68,7 @@ def run_page(page: Path, root: Path) -> list[str]:
 
 def run_shell(text: str, root: Path) -> str:
     command = ["bash", "-euc", DEFINE + text]
-    environment = {"PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)}
+    environment = {"PYTHON": sys.executable, "PYTHONPATH": str(PROJECT), **PLUGIN}
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=os.environ | environment, timeout=300)
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -86,7 +91,23 @@ def the_better_boxes_are_found(_: Path, said: list[str]) -> None:
     assert "external" in said[-1] and "commit 1234567" in said[-1]
 
 
+def the_workflow_runs(root: Path, _: list[str]) -> None:
+    """Its commands as one shell script; all but the installation, which the README's first command is."""
+    workflow = load_mapping(root / WORKFLOW).data
+    (job,) = workflow["jobs"].values()
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands[0].startswith("pip install") and len(commands) == 3
+    assert len((root / WORKFLOW).read_text(encoding="utf-8").splitlines()) == 10
+    said = run_shell("\n".join(commands[1:]), root)
+    assert "AP: holds" in said and "3 of 3 rows compared" in said and "passed" in said
+    after = root / "after.json"
+    after.write_text(after.read_text(encoding="utf-8").replace("10, 11, 40, 40", "30, 11, 40, 40"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="AP: fell"):
+        run_shell("\n".join(commands[1:]), root)
+
+
 CHECKS: dict[str, Callable[[Path, list[str]], None]] = {
+    "gate": the_workflow_runs,
     "own-data": the_drawings_are_a_voc_folder,
     "own-method": a_method_is_part_of_the_identity,
     "predictions": the_better_boxes_are_found,

@@ -145,6 +145,8 @@ def test_commands(smoke_root: Path, tmp_path: Path) -> None:
     shutil.copytree(second, third)
     said = bench(third, "run", SUITE, "--tier", "smoke", "--rows", "fp-ft-w4a4").stdout
     assert "fp smoke seed 0: its model is the committed checkpoint" in said and "2 jobs: 1 done, 1 executed" in said
+    said = bench(third, "run", SUITE, "--tier", "smoke", "--rows", "fp-ft-w4a4", "--from-scratch").stdout
+    assert "committed checkpoint" not in said and "2 jobs: 1 done, 1 executed" in said
     assert "3 restored, 0 there already" in bench(second, "restore", SUITE, "--tier", "smoke").stdout
     run = ("run", SUITE, "--tier", "smoke", "--rows", "fp-ft-w4a4", "--seeds", "2")
     assert "3 jobs: 2 done, 1 executed" in bench(second, *run).stdout

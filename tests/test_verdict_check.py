@@ -1,6 +1,5 @@
 """`check`: every planted fault gets its verdict and its exit code."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -9,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import NAME, PINS, job_of, located, measure_all, record, record_data, store_record, suite_data
+from factories import NAME, PINS, call, job_of, located, measure_all, record, record_data, store_record, suite_data
 
 import bench
-from bench.cli import accept, check
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.plan.jobs import plan
 from bench.records.store import Store
 from bench.schema.load import Located
 from bench.verdict.baseline import baseline_file
 from bench.verdict.gather import JobResult, collect
 from bench.verdict.references import judge_references, published_table
-
-OPTIONS = dict[str, Any]
 
 
 @pytest.fixture
@@ -33,23 +29,17 @@ def suite(tmp_path: Path) -> Located:
 def accepted(suite: Located) -> Located:
     """With records of all rows, and the baseline made of them."""
     measure_all(suite)
-    call(accept, suite, rows=[], checkpoints=False)
+    call(suite, "accept")
     return suite
-
-
-def call(module: Any, suite: Located, **options: Any) -> int:
-    defaults: OPTIONS = {"root": suite.root, "suites": [suite.name], "tier": "mini", "gate": False, "json": True}
-    code: int = module.run(argparse.Namespace(**{**defaults, **options}))
-    return code
 
 
 @pytest.fixture
 def verdict_of(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """The verdict on a row, from `check --json`; its exit code under `exit`."""
 
-    def judged(suite: Located, row: str, repetition: int | None = 0, **options: Any) -> dict[str, Any]:
+    def judged(suite: Located, row: str, repetition: int | None = 0, *options: str) -> dict[str, Any]:
         capsys.readouterr()
-        code = call(check, suite, **options)
+        code = call(suite, "check", "--json", *options)
         found = json.loads(capsys.readouterr().out)
         assert found["exit"] == code
         verdicts = found["suites"][0]["verdicts"]
@@ -71,7 +61,7 @@ def test_equal_results_hold(accepted: Located, verdict_of: Judge) -> None:
 @pytest.mark.parametrize(("ap", "status"), [(0.48, "regressed"), (0.52, "improved")])
 def test_moved_ap(accepted: Located, verdict_of: Judge, ap: float, status: str) -> None:
     store_record(accepted, job_of(accepted, "lsq"), ap)
-    verdict = verdict_of(accepted, "lsq", gate=True)
+    verdict = verdict_of(accepted, "lsq", 0, "--gate")
     assert (verdict["status"], verdict["exit"]) == (status, 1)
     assert f"AP {100 * ap:.2f}, baseline 50.00" in verdict["message"]
 
@@ -107,7 +97,7 @@ def test_nan(accepted: Located, verdict_of: Judge) -> None:
     job = job_of(accepted, "lsq")
     path = Store(accepted.root).folder(job.identity).record_file
     path.write_text(json.dumps(record_data(job, metrics={"AP": float("nan")})))
-    verdict = verdict_of(accepted, "lsq", gate=True)
+    verdict = verdict_of(accepted, "lsq", 0, "--gate")
     assert (verdict["status"], verdict["exit"]) == ("fails", 1)
     assert "metrics.AP" in verdict["message"] and "finite" in verdict["message"]
 
@@ -117,7 +107,7 @@ def test_absent_or_undefined_metric(
     accepted: Located, verdict_of: Judge, metrics: dict[str, float], message: str
 ) -> None:
     store_record(accepted, job_of(accepted, "lsq"), metrics=metrics)
-    verdict = verdict_of(accepted, "lsq", gate=True)
+    verdict = verdict_of(accepted, "lsq", 0, "--gate")
     assert (verdict["status"], verdict["message"], verdict["exit"]) == ("fails", message, 1)
 
 
@@ -135,18 +125,32 @@ def test_pins_without_any_quantizer(accepted: Located, verdict_of: Judge) -> Non
 
 def test_failed_job_and_the_rows_after_it(suite: Located, verdict_of: Judge) -> None:
     Store(suite.root).folder(job_of(suite, "fp").identity).fail("loss is NaN at step 3", "2026-01-01")
-    verdict = verdict_of(suite, "fp", gate=True)
+    verdict = verdict_of(suite, "fp", 0, "--gate")
     assert (verdict["status"], verdict["message"], verdict["exit"]) == ("fails", "loss is NaN at step 3", 1)
     after = verdict_of(suite, "lsq")
     assert after["status"] == "fails"
     assert after["message"] == "row fp, which it starts from, failed: loss is NaN at step 3"
 
 
-def test_absent_results_are_incomplete_and_pass_a_gate(suite: Located, verdict_of: Judge) -> None:
-    store_record(suite, job_of(suite, "fp"))
-    verdict = verdict_of(suite, "lsq")
+def test_absent_results_are_incomplete_and_pass_a_gate(accepted: Located, verdict_of: Judge) -> None:
+    Store(accepted.root).folder(job_of(accepted, "lsq").identity).record_file.unlink()
+    verdict = verdict_of(accepted, "lsq")
     assert (verdict["status"], verdict["exit"]) == ("absent", 3)
-    assert verdict_of(suite, "lsq", gate=True)["exit"] == 0
+    assert verdict_of(accepted, "lsq", 0, "--gate")["exit"] == 0
+
+
+def test_a_gate_that_compared_nothing_does_not_pass(suite: Located, capsys: pytest.CaptureFixture[str]) -> None:
+    measure_all(suite)
+    assert call(suite, "check", "--gate") == 3
+    assert "toy/table1: 0 of 3 rows compared with their baseline" in capsys.readouterr().out
+    assert call(suite, "check", "--gate", "--allow-uncompared") == 0
+    call(suite, "accept")
+    Store(suite.root).folder(job_of(suite, "fp").identity).record_file.unlink()
+    capsys.readouterr()
+    assert call(suite, "check", "--gate") == 0
+    assert "toy/table1: 2 of 3 rows compared with their baseline" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--allow-uncompared belongs to --gate"):
+        call(suite, "check", "--allow-uncompared")
 
 
 def test_a_failure_outweighs_absence(accepted: Located, verdict_of: Judge) -> None:
@@ -169,7 +173,7 @@ def test_absent_data_block(tmp_path: Path, verdict_of: Judge) -> None:
 def test_corrupt_record(accepted: Located, verdict_of: Judge, content: str) -> None:
     path = Store(accepted.root).folder(job_of(accepted, "lsq").identity).record_file
     path.write_bytes(content.encode("latin-1"))
-    verdict = verdict_of(accepted, "lsq", gate=True)
+    verdict = verdict_of(accepted, "lsq", 0, "--gate")
     assert (verdict["status"], verdict["exit"]) == ("fails", 1)
     assert "not a record" in verdict["message"]
 
@@ -228,7 +232,7 @@ def test_each_repetition_has_its_verdict(tmp_path: Path, verdict_of: Judge) -> N
     data["tiers"]["mini"]["seeds"] = 2
     suite = located(tmp_path, data)
     measure_all(suite)
-    call(accept, suite, rows=[], checkpoints=False)
+    call(suite, "accept")
     store_record(suite, job_of(suite, "lsq", 1), 0.3)
     assert verdict_of(suite, "lsq", 0)["status"] == "holds"
     assert verdict_of(suite, "lsq", 1)["status"] == "regressed"
@@ -241,7 +245,7 @@ def test_reported_only_row_never_fails(accepted: Located, verdict_of: Judge) -> 
 
 def test_references_wait_for_tier_paper(accepted: Located, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    call(check, accepted)
+    call(accepted, "check", "--json")
     verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
     found = {v["row"]: v["message"] for v in verdicts if v["kind"] == "reference"}
     assert found == {
@@ -258,7 +262,7 @@ def test_one_run_at_tier_paper_is_inconclusive(tmp_path: Path, capsys: pytest.Ca
     data["rows"][0]["published"] = "retinanet-r18-lsq-hardet-w2a2"
     suite = located(tmp_path, data)
     measure_all(suite, "paper")
-    assert call(check, suite, tier="paper") == 0
+    assert call(suite, "check", "--json", "--tier", "paper") == 0
     verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
     found = {v["row"]: (v["status"], v["message"]) for v in verdicts if v["kind"] == "reference"}
     assert found["lsq"] == ("inconclusive", "AP 50.00, published 29.3: one run has no interval over seeds")
@@ -268,7 +272,7 @@ def test_one_run_at_tier_paper_is_inconclusive(tmp_path: Path, capsys: pytest.Ca
 def test_text_says_row_verdict_and_counts(accepted: Located, capsys: pytest.CaptureFixture[str]) -> None:
     store_record(accepted, job_of(accepted, "lsq"), 0.48)
     capsys.readouterr()
-    assert call(check, accepted, json=False) == 1
+    assert call(accepted, "check") == 1
     text = capsys.readouterr().out
     assert "toy/table1, tier mini" in text and "toy/table1: 2 holds, 1 regressed, 1 not run" in text
     assert "Published numbers: not run at tier paper." in text
@@ -277,7 +281,7 @@ def test_text_says_row_verdict_and_counts(accepted: Located, capsys: pytest.Capt
 def test_broken_baseline_is_one_line(accepted: Located) -> None:
     baseline_file(accepted, "mini").write_text("{}")
     with pytest.raises(BenchError, match=r"table1\.mini\.json: not a baseline"):
-        call(check, accepted)
+        call(accepted, "check", "--json")
 
 
 SCRIPT = """
@@ -321,7 +325,9 @@ def test_references_at_tier_paper_over_seeds(
     suite = located(tmp_path, data)
     for job in plan(suite, "paper"):
         store_record(suite, job, ap + job.repetition / 1000)
-    assert call(check, suite, tier="paper") == 0, "a verdict on a published number never makes the command fail"
+    assert call(suite, "check", "--json", "--tier", "paper") == 0, (
+        "a verdict on a published number never makes the command fail"
+    )
     verdicts = json.loads(capsys.readouterr().out)["suites"][0]["verdicts"]
     found = next(v for v in verdicts if v["kind"] == "reference" and v["row"] == "lsq")
     assert found["status"] == status

@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.common import add_tier, located
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.schema.load import Located
     from bench.verdict.gather import Results
 
 
@@ -14,9 +17,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "accept",
-        help="make the local results the baseline",
+        help="make the local results the baseline, or declare how far rows may move from it",
         description="Write baselines/SUITE.TIER.json from the local records of all rows, and "
-        "results/SUITE.TIER.md. Tolerances stay. Refused where a row has no sound record.",
+        "results/SUITE.TIER.md. Tolerances stay, and so do records of other environments. Refused where a row has no "
+        "sound record. With --tolerance no record is accepted: the baseline only gets the tolerances.",
     )
     parser.add_argument("suites", nargs=1, metavar="SUITE", help="name such as hqod/table1, a file, or `all`")
     add_tier(parser)
@@ -26,30 +30,75 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="keep the checkpoints that rows start from, in baselines/checkpoints/",
     )
+    parser.add_argument(
+        "--external",
+        action="store_true",
+        help="the predictions that were submitted, whose baseline is SUITE.TIER.external.json",
+    )
+    parser.add_argument(
+        "--tolerance",
+        action="append",
+        default=[],
+        metavar="ROW=TOLERANCE",
+        help="exact, absolute:POINTS, ratio:PERCENT:ROW or statistical[:POINTS]; '*' for every row without one of its "
+        "own; several are allowed",
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why rows may move; every tolerance but exact needs it")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0; BenchError where a row has no sound record."""
-    from bench.report.make import command, make_table, save
-    from bench.report.render import render
-    from bench.verdict.baseline import accept
+    if args.reason is not None and not args.tolerance:
+        raise UsageError("--reason belongs to --tolerance")
+    if args.tolerance and (args.rows or args.checkpoints):
+        raise UsageError("--tolerance accepts no record: it goes without --rows and --checkpoints")
+    if args.external and args.checkpoints:
+        raise UsageError("--checkpoints: submitted predictions have none")
+    for suite in located(args):
+        if args.tolerance:
+            print(_declare(suite, args))
+        elif args.external:
+            _accept_external(suite, args)
+        else:
+            _accept(suite, args)
+    return 0
+
+
+def _accept(suite: "Located", args: argparse.Namespace) -> None:
+    from bench.report.make import accept_results
     from bench.verdict.gather import gather
     from bench.verdict.restore import keep_checkpoints
 
-    for suite in located(args):
-        results = gather(suite, args.tier)
-        print(accept(results, args.rows))
-        for path in keep_checkpoints(results) if args.checkpoints else []:
-            print(path)
-        _name_ignored(results)
-        if args.tier == "smoke":
-            continue  # a few steps on a few images: never shown as results
-        path = suite.root / "results" / f"{suite.name}.{args.tier}.md"
-        table = make_table(suite, args.tier, committed=True)
-        save(path, render([table], "github", command([suite.name], args.tier, committed=True)))
+    results = gather(suite, args.tier)
+    for path in accept_results(results, args.rows):
         print(path)
-    return 0
+    for path in keep_checkpoints(results) if args.checkpoints else []:
+        print(path)
+    _name_ignored(results)
+
+
+def _accept_external(suite: "Located", args: argparse.Namespace) -> None:
+    from bench.verdict.external import accept_external
+    from bench.verdict.gather import gather
+
+    print(accept_external(gather(suite, args.tier), args.rows))
+
+
+def _declare(suite: "Located", args: argparse.Namespace) -> Path:
+    from bench.evaluation.metric import metric_of
+    from bench.verdict import baseline, external
+    from bench.verdict.declare import declare, parse_tolerance
+
+    metric = metric_of(suite.tier(args.tier).metric).headline
+    declared = [parse_tolerance(text, metric, args.reason) for text in args.tolerance]
+    file = external.external_file if args.external else baseline.baseline_file
+    path = file(suite, args.tier)
+    found = external.load_external(suite, args.tier) if args.external else baseline.load(suite, args.tier)
+    if found is None:
+        options = " --external" if args.external else ""
+        raise UsageError(f"{path}: there is no baseline yet; `qdet-bench accept {suite.name}{options}` writes one")
+    return baseline.write(path, declare(found, declared, path.name))
 
 
 def _name_ignored(results: "Results") -> None:

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.cli.common import add_json, add_suites, located, print_json
+from bench.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from bench.schema.load import Located
@@ -19,34 +20,51 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="verdicts on what was measured",
         description="Verdicts on what was measured: placement, absent metrics, our own baseline, "
         "published numbers (tier paper only), claims of the suite. Exit 1: one fails; 3: results are absent.",
+        epilog="--gate lets absent results pass, but not all: it exits 3 where no row of a suite could be compared "
+        "with its baseline. `all` counts as one suite.",
     )
     add_suites(parser)
-    parser.add_argument("--gate", action="store_true", help="let absent results pass: exit 1 or 0")
+    parser.add_argument("--gate", action="store_true", help="exit 1 where a row fails, 3 where none was compared, or 0")
+    parser.add_argument("--allow-uncompared", action="store_true", help="with --gate: exit 0 where none was compared")
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0, 1 where one fails, 3 where results are absent."""
+    """0, 1 where one fails, 3 where results are absent, or of a gate where nothing was compared."""
     from bench.verdict.baseline import load
     from bench.verdict.check import judge
     from bench.verdict.claims import judge as judge_claims
+    from bench.verdict.external import load_external
     from bench.verdict.gather import gather
     from bench.verdict.references import published_table
-    from bench.verdict.verdicts import exit_code
 
+    if args.allow_uncompared and not args.gate:
+        raise UsageError("--allow-uncompared belongs to --gate")
     judged = []
     for suite in located(args):
-        results = gather(suite, args.tier)
-        verdicts = judge(results, load(suite, args.tier), published_table(suite))
+        results, external = gather(suite, args.tier), load_external(suite, args.tier)
+        verdicts = judge(results, load(suite, args.tier), published_table(suite), external)
         judged.append(_Judged(suite, args.tier, verdicts, judge_claims(results)))
-    # Claims are statistics, not gates: none of them makes the command fail.
-    code = exit_code((verdict for found in judged for verdict in found.verdicts), args.gate)
+    code = _exit_code(judged, args)
     if args.json:
         print_json({"exit": code, "suites": [_as_json(found) for found in judged]})
     else:
-        print("\n\n".join(_text(found) for found in judged))
+        print("\n\n".join(_text(found, args.gate) for found in judged))
     return code
+
+
+def _exit_code(judged: "list[_Judged]", args: argparse.Namespace) -> "Exit":
+    """Claims are statistics, not gates: none of them makes the command fail."""
+    from bench.verdict.verdicts import exit_code, gate_code
+
+    verdicts = [found.verdicts for found in judged]
+    whole = [verdict for each in verdicts for verdict in each]
+    if not args.gate:
+        return exit_code(whole)
+    gates = [whole] if args.suites == ["all"] else verdicts
+    codes = [gate_code(each, allow_uncompared=args.allow_uncompared) for each in gates]
+    return next((code for code in (Exit.FAILED, Exit.INCOMPLETE) if code in codes), Exit.OK)
 
 
 class _Judged(NamedTuple):
@@ -55,18 +73,32 @@ class _Judged(NamedTuple):
     verdicts: "list[Verdict]"
     claims: "list[ClaimVerdict]"
 
+    @property
+    def rows(self) -> set[str]:
+        """Rows of which something is said beside that they are not run."""
+        own = (v for v in self.verdicts if v.kind in ("result", "baseline") and v.status != "not run")
+        return {v.row for v in own} | {f"{v.row} (external)" for v in self.verdicts if v.kind == "external"}
+
+    @property
+    def compared(self) -> set[str]:
+        from bench.verdict.verdicts import compared
+
+        return compared(self.verdicts)
+
 
 def _as_json(found: _Judged) -> dict[str, Any]:
     return {
         "suite": found.suite.name,
         "tier": found.tier,
         "counts": _counts(found.verdicts),
+        "rows": len(found.rows),
+        "compared": len(found.compared),
         "verdicts": [verdict.as_json() for verdict in found.verdicts],
         "claims": [claim.as_json() for claim in found.claims],
     }
 
 
-def _text(found: _Judged) -> str:
+def _text(found: _Judged, gate: bool) -> str:
     from tabulate import tabulate
 
     suite, tier, verdicts, claims = found
@@ -83,7 +115,10 @@ def _text(found: _Judged) -> str:
     if claims:
         parts.append(_claims(found))
     counts = ", ".join(f"{number} {status}" for status, number in _counts(verdicts).items())
-    return "\n".join([*parts, f"{suite.name}: {counts}"])
+    parts.append(f"{suite.name}: {counts}")
+    if gate:
+        parts.append(f"{suite.name}: {len(found.compared)} of {len(found.rows)} rows compared with their baseline")
+    return "\n".join(parts)
 
 
 def _claims(found: _Judged) -> str:

@@ -11,7 +11,7 @@ from bench.data.dataset import Problem
 from bench.errors import UsageError
 from bench.evaluation.metric import METRICS
 from bench.schema.load import Located, find, load_suite
-from bench.schema.suite import MOST_SEEDS, TIERS, Metric
+from bench.schema.suite import MOST_SEEDS, TIERS, Metric, Tier
 
 if TYPE_CHECKING:
     from bench.evaluation.spelling import Dialect
@@ -24,14 +24,15 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
     add_tier(parser)
 
 
-def add_tier(parser: argparse.ArgumentParser) -> None:
-    """The tier; without it the embedded default, `mini`."""
-    parser.add_argument("--tier", choices=TIERS, default="mini", help="scale to run at (default: mini)")
+def add_tier(parser: argparse.ArgumentParser, default: Tier | None = None) -> None:
+    """The tier; without it that of `Located.default_tier`, or another default."""
+    told = default or "mini, or the suite's only one"
+    parser.add_argument("--tier", choices=TIERS, default=default, help=f"scale to run at (default: {told})")
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
     """Machine-readable output."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help=what)
 
 
 def add_metric(parser: argparse.ArgumentParser, used: str = "") -> None:
@@ -84,7 +85,10 @@ def chosen_metric(args: argparse.Namespace) -> Metric:
 
 
 def located(args: argparse.Namespace) -> list[Located]:
-    """The suites that the command line names; UsageError for one that is absent, wrong, or lacks the tier."""
+    """The suites that the command line names; UsageError for one that is absent, wrong, or lacks the tier.
+
+    Without a tier `args` gets the default of the suites.
+    """
     return [_core(suite) if getattr(args, "core", False) else suite for suite in _named(args)]
 
 
@@ -97,11 +101,17 @@ def _core(suite: Located) -> Located:
 def _named(args: argparse.Namespace) -> list[Located]:
     names = list(dict.fromkeys(args.suites))
     if names == ["all"]:
+        args.tier = args.tier or "mini"
         suites = [load_suite(name, args.root) for name in find(args.root)]
         return [suite for suite in suites if args.tier in suite.suite.tiers]
     if "all" in names:
         raise UsageError("`all` stands alone: it names every suite that has the tier")
     suites = [load_suite(name, args.root) for name in names]
+    defaults = {suite.default_tier: suite.name for suite in suites}
+    if args.tier is None and len(defaults) > 1:
+        named = ", ".join(f"{suite} {tier}" for tier, suite in defaults.items())
+        raise UsageError(f"--tier is needed: the suites have other defaults ({named})")
+    args.tier = args.tier or next(iter(defaults))
     for suite in suites:
         suite.tier(args.tier)
     return suites

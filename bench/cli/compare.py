@@ -5,16 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_dialect, add_json, add_metric, add_tier, chosen_metric, dialect, print_json, warn
-from bench.errors import UsageError
+from bench.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from bench.schema.suite import Metric
     from bench.statistics.bootstrap import Comparison, Difference
+    from bench.statistics.limits import Held
 
 MOST_REPLICATES = 1_000_000
 FEW_IMAGES = 600
 """Below it no coverage of 93 to 97 % is promised."""
 OF_FILES = ("metric", "iou", "pixels")
+LIMITS = (
+    ("replicates", 100, MOST_REPLICATES),
+    ("seed", 0, 2**63 - 1),
+    ("jobs", 1, 64),
+    ("min_images", 2, 1_000_000_000),
+)
+"""Of the options that are numbers."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +31,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "compare",
         help="paired difference of two records or two detection files, with its interval",
         description="B minus A in every metric, with 95 % intervals from a paired bootstrap over images: both sides "
-        "are scored on the same resampled images.",
+        "are scored on the same resampled images. With --fail-below it is a gate: exit 1 where something fell below "
+        "its limit; 3 where a limit could not be judged.",
         epilog="A and B are SUITE:ROW or SUITE:ROW:SEED, 6 or more digits of a record's identity, or, with --gt, COCO "
         "result lists. Records of different data or metrics are refused.",
     )
@@ -36,21 +45,60 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads (default: 1)")
+    parser.add_argument(
+        "--min-images",
+        type=int,
+        metavar="N",
+        help="a category with its objects on fewer images has no interval and no p (default: 20)",
+    )
+    parser.add_argument(
+        "--fail-below",
+        action="append",
+        default=[],
+        metavar="NAME=POINTS",
+        help="exit 1 where B minus A is below this many points, such as AP=-0.5 or AP:person=-2; several are allowed",
+    )
+    parser.add_argument(
+        "--bound", action="store_true", help="hold the interval's lower end against --fail-below, not the difference"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0, whatever the difference; UsageError for two that cannot be compared."""
-    for option, low, high in (("replicates", 100, MOST_REPLICATES), ("seed", 0, 2**63 - 1), ("jobs", 1, 64)):
+    """0; of a gate 1 where something fell, 3 where a limit cannot be judged; UsageError for what is not comparable."""
+    from bench.evaluation.metric import METRICS
+    from bench.statistics.bootstrap import FEW
+    from bench.statistics.limits import Limit, hold
+
+    args.min_images = FEW if args.min_images is None else args.min_images
+    for option, low, high in LIMITS:
         if not low <= getattr(args, option) <= high:
-            raise UsageError(f"--{option} {getattr(args, option)}: must be from {low} to {high}")
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} {getattr(args, option)}: must be from {low} to {high}")
+    if args.bound and not args.fail_below:
+        raise UsageError("--bound belongs to --fail-below")
+    limits = [Limit.parse(text) for text in args.fail_below]
+    if twice := [str(limit) for limit in limits if [str(other) for other in limits].count(str(limit)) > 1]:
+        raise UsageError(f"--fail-below {twice[0]}: has two limits")
     names, comparison, metric = _records(args) if args.gt is None else _files(args)
+    held = hold(limits, comparison, METRICS[metric.variant].headline, bound=args.bound)
+    code = _code(held)
     if args.json:
-        print_json(_as_json(names, comparison, metric))
+        print_json(_as_json(names, comparison, metric) | {"exit": code, "limits": [_limit(one) for one in held]})
     else:
         print(_text(names, comparison, metric))
-    return 0
+        print("".join(f"\n{_printable(one.words)}" for one in held), end="\n" if held else "")
+    return code
+
+
+def _code(held: "list[Held]") -> Exit:
+    statuses = {one.status for one in held}
+    return Exit.FAILED if "fell" in statuses else Exit.INCOMPLETE if "unknown" in statuses else Exit.OK
+
+
+def _limit(held: "Held") -> dict[str, Any]:
+    return {"name": str(held.limit), "limit": held.limit.points, "value": held.value, "status": held.status}
 
 
 def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
@@ -61,7 +109,8 @@ def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Me
         if getattr(args, option) is not None:
             raise UsageError(f"--{option} belongs to --gt: records have been scored by their suite's metric")
     a, b = find_side(args.a, args.root, args.tier), find_side(args.b, args.root, args.tier)
-    comparison, metric = compare_records(a, b, args.root, Task(args.replicates, args.seed, args.jobs))
+    task = Task(args.replicates, args.seed, args.jobs, args.min_images)
+    comparison, metric = compare_records(a, b, args.root, task)
     return (a.name, b.name), comparison, metric
 
 
@@ -76,7 +125,7 @@ def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metr
     a, b = (read_detections(Path(path), known, dialect(args)) for path in (args.a, args.b))
     for found in (problems, a.problems, b.problems):
         warn(found)
-    task = Task(args.replicates, args.seed, args.jobs)
+    task = Task(args.replicates, args.seed, args.jobs, args.min_images)
     return (args.a, args.b), compare_detections(gt, a.detections, b.detections, metric, task), metric
 
 
@@ -103,6 +152,7 @@ def _as_json(names: tuple[str, str], found: "Comparison", metric: "Metric") -> d
         "replicates": found.replicates,
         "seed": found.seed,
         "level": 0.95,
+        "min_images": found.few,
         "conditions": conditions(found),
         "metrics": {name: _one(difference) for name, difference in found.metrics.items()},
         "per_category": {
@@ -124,19 +174,25 @@ def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
 
     metrics = [[name, *_cells(difference)] for name, difference in found.metrics.items()]
     categories = [
-        [name if name.isprintable() else repr(name), *_cells(difference), _p(found.adjusted.get(name))]
+        [_printable(name), *_cells(difference), _p(found.adjusted.get(name)), str(difference.images)]
         for name, difference in found.per_category.items()
     ]
     columns = ["A", "B", "B - A", "95 % interval"]
-    tables = ((["metric", *columns], metrics), (["category, AP", *columns, "p (Holm)"], categories))
+    tables = ((["metric", *columns], metrics), (["category, AP", *columns, "p (Holm)", "images"], categories))
     # disable_numparse: a category may be called "1e5"
     shown = [
         tabulate(rows, headers, disable_numparse=True, colalign=["left"] + ["right"] * (len(headers) - 1))
         for headers, rows in tables
     ]
     p = f"p: of no difference, corrected by Holm over {len(found.adjusted)} categories; their intervals are not."
+    if any(one.difference is not None and one.images < found.few for one in found.per_category.values()):
+        p += f" -: fewer than {found.few} images (--min-images) have an object of the category, too few to tell."
     head = f"A: {names[0]}\nB: {names[1]}\n{metric_of(metric).words()}"
     return "\n\n".join([head, *shown, f"{conditions(found)}\n{p}"])
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 def _cells(found: "Difference") -> list[str]:

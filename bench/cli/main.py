@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.cli import (
     accept,
@@ -57,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(words, Exit.USAGE)
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough.
+        # The reader, such as `head`, has seen enough; but of a run work is left to do.
         _drop_output()
-        return Exit.OK
+        return getattr(args, "cut_short", Exit.OK)
     except OSError as error:
         # A full disk below the output, a folder in a file's place: no fault of this program.
         _drop_output()
@@ -74,12 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Reproducibility benchmark suite for quantized object detectors.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(),
-        help="folder that holds suites/, baselines/ and results/ (default: the working directory)",
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    _add_root(parser, Path())
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (
         listing,
@@ -99,7 +96,33 @@ def _parser() -> argparse.ArgumentParser:
         submit,
     ):
         module.add_parser(commands)
+    for command in commands.choices.values():
+        # Before the command or behind it; without a default, which would displace what stands before.
+        _add_root(command, argparse.SUPPRESS)
     return parser
+
+
+def _add_root(parser: argparse.ArgumentParser, default: Any) -> None:
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=default,
+        help="folder that holds suites/, baselines/ and results/ (default: the working directory)",
+    )
+
+
+class _Version(argparse.Action):
+    """Looks the version up only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it; exit code 0."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"qdet-bench {version('qdet-bench')}")
+        except PackageNotFoundError:
+            print("qdet-bench, not installed")
+        parser.exit()
 
 
 def _open_output() -> None:

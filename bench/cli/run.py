@@ -1,6 +1,7 @@
 """`qdet-bench run`: run what is missing."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--manifest", type=Path, metavar="FILE", help="write the identity and state of each job as JSON"
     )
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="run what has a record too, its record is lost; with --rows only these rows",
+    )
+    parser.set_defaults(run=run, cut_short=Exit.INCOMPLETE)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,19 +68,25 @@ def run(args: argparse.Namespace) -> int:
     if args.manifest is not None and (args.manifest.is_dir() or not args.manifest.name):
         # Known before hours of training, not after.
         raise UsageError(f"--manifest {args.manifest}: is a folder; the name of a file is wanted")
+    if args.again and args.dry_run:
+        raise UsageError("--again and --dry-run: a dry run runs nothing")
     suites = located(args)
     planned = [plan(suite, args.tier, tuple(args.rows), args.seeds) for suite in suites]
-    jobs = unique(job for of_suite in planned for job in of_suite)
+    named = [job for of_suite in planned for job in of_suite]
     store = Store(args.root.resolve())
     if args.dry_run:
-        return _dry_run(jobs, store)
+        return _dry_run(named, store)
     for module in ("torch", "mmdet"):
         require(module)
+    jobs = unique(named)
+    anew = {job.identity for job in jobs if _anew(job, args, store)}
+    for identity in anew:
+        store.folder(identity).forget()
     # Under torchrun all processes take the same jobs in the same order, and train each of them together.
     here = world()
     if here.leads and not args.from_scratch:
         for suite, of_suite in zip(suites, planned, strict=True):
-            for job in restore_starts(suite, args.tier, of_suite):
+            for job in restore_starts(suite, args.tier, [job for job in of_suite if job.identity not in anew]):
                 print(f"{job.name}: its model is the committed checkpoint (--from-scratch trains it)")
     with display() as shown:
         outcomes = run_jobs(jobs, store, 1 if here.size > 1 else args.jobs or jobs_at_once(), args.given, shown)
@@ -83,11 +95,38 @@ def run(args: argparse.Namespace) -> int:
     states = {outcome.state for outcome in outcomes}
     counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
     print(f"{len(outcomes)} jobs: {counts}")
+    _tell_shared(named, jobs)
+    _tell_failed(outcomes, store)
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
     if args.allow_failures:
         return Exit.OK
     return Exit.FAILED if "failed" in states else Exit.INCOMPLETE if "blocked" in states else Exit.OK
+
+
+def _anew(job: "Job", args: argparse.Namespace, store: "Store") -> bool:
+    """Whether the job runs although it has a record."""
+    if job.blocked is not None:
+        return False
+    asked = args.again and (not args.rows or job.row.id in args.rows)
+    return asked or (args.from_scratch and store.folder(job.identity).restored.exists())
+
+
+def _tell_shared(named: "list[Job]", jobs: "list[Job]") -> None:
+    """Rows that ask for the very same job: it ran once, for all of them."""
+    ran = {job.identity: job for job in jobs}
+    for job in named:
+        if (other := ran[job.identity]) is not job:
+            print(f"{job.name}: the same job as {other.name}")
+
+
+def _tell_failed(outcomes: "list[Outcome]", store: "Store") -> None:
+    """Where to look, and how to go on."""
+    for job in (outcome.job for outcome in outcomes if outcome.state == "failed"):
+        log = store.folder(job.identity).log
+        where = f"its log is {log}" if log.exists() else "it did not begin"
+        command = f"qdet-bench run {job.suite} --tier {job.tier} --rows {job.row.id}"
+        print(f"qdet-bench: {job.name} failed; {where}; once mended: `{command}`", file=sys.stderr)
 
 
 def _dry_run(jobs: "list[Job]", store: "Store") -> int:

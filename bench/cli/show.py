@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.expanded:
         _print(expanded(located), args)
         return 0
+    args.tier = args.tier or located.default_tier
     located.tier(args.tier)
     jobs = plan(located, args.tier)
     if args.cost:

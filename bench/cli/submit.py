@@ -20,8 +20,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="score predictions computed elsewhere, and keep them as an external record",
         description="Check predictions that were computed elsewhere against the suite's own test split, score them by "
         "its metric and keep them as an external record of the row. They stand in `table` and `check` as what they "
-        "are, never in a baseline; `run` still runs the row. Any row of the suite will do, also one that is "
-        "reported only.",
+        "are, never in the baseline of our runs; `run` still runs the row. Any row of the suite will do, also one that "
+        "is reported only.",
         epilog="DT.json is a COCO result list: bbox [x, y, width, height] in px of the original image, score, image_id "
         "or file_name, category_id or category_name. An empty list is a detector that found nothing.",
     )
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.schema.load import load_suite
 
     suite = load_suite(args.suite, args.root)
+    args.tier = args.tier or suite.default_tier
     suite.tier(args.tier)
     asked = Submission(args.row, args.seed, args.dt, args.note, args.given, dialect(args))
     kept = submit(suite, args.tier, asked, args.replace)

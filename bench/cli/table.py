@@ -3,11 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Literal
 
-from bench.cli.common import add_suites, located
+from bench.cli.common import add_json, add_suites, located
 from bench.errors import UsageError
 
-FORMATS = ("github", "latex", "csv", "json")
+Format = Literal["github", "latex", "csv", "json"]
+FORMATS: tuple[Format, ...] = ("github", "latex", "csv", "json")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,7 +20,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The table of a suite: what was measured here, beside what its paper printed.",
     )
     add_suites(parser)
-    parser.add_argument("--format", choices=FORMATS, default="github", help="default: github; csv holds no claims")
+    parser.add_argument("--format", choices=FORMATS, help="default: github; csv holds no claims")
+    add_json(parser, "the same as --format json")
     parser.add_argument("--committed", action="store_true", help="the committed baseline's results, not the local ones")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file")
     parser.set_defaults(run=run)
@@ -29,12 +32,15 @@ def run(args: argparse.Namespace) -> int:
     from bench.report.make import command, make_table, save
     from bench.report.render import render
 
+    if args.json and args.format not in (None, "json"):
+        raise UsageError(f"--json and --format {args.format}: which of the two?")
+    form: Format = "json" if args.json else args.format or "github"
     if args.output is not None and not args.output.name:
         raise UsageError(f"--output {args.output}: is a folder; the name of a file is wanted")
     suites = located(args)
     tables = [make_table(suite, args.tier, args.committed) for suite in suites]
-    again = command([s.name for s in suites], args.tier, args.committed, args.format, args.core)
-    text = render(tables, args.format, again)
+    again = command([s.name for s in suites], args.tier, args.committed, form, args.core)
+    text = render(tables, form, again)
     if args.output is None:
         sys.stdout.write(text)
     else:

@@ -33,7 +33,23 @@ def standings(jobs: Sequence[Job], store: Store) -> list[Standing]:
     open_jobs = [job for job in jobs if job.identity not in settled]
     old = _older(open_jobs, settled.keys(), store)
     stale = {job.name for job in open_jobs if job.name in old}
-    return [settled.get(job.identity) or _open(job, old, stale) for job in jobs]
+    return [_with_start(settled.get(job.identity) or _open(job, old, stale), store) for job in jobs]
+
+
+def lost_checkpoint(job: Job, store: Store) -> str | None:
+    """What to do where the row that a job starts from has its record, but no longer its checkpoint; else None."""
+    origin = job.start
+    if origin is None or not store.folder(origin.identity).record_file.exists():
+        return None
+    if store.folder(origin.identity).checkpoint.exists():
+        return None
+    again = f"qdet-bench run {origin.suite} --tier {origin.tier} --rows {origin.row.id} --again"
+    return f"the checkpoint of row {origin.row.id}, which it starts from, is gone: `{again}` trains it anew"
+
+
+def _with_start(standing: Standing, store: Store) -> Standing:
+    lost = lost_checkpoint(standing.job, store) if standing.state in TO_PAY else None
+    return standing if lost is None else standing._replace(reasons=(*standing.reasons, lost))
 
 
 def _settled(job: Job, store: Store) -> Standing | None:
@@ -42,7 +58,7 @@ def _settled(job: Job, store: Store) -> Standing | None:
     folder = store.folder(job.identity)
     try:
         if folder.record() is not None:
-            return Standing(job, "done")
+            return Standing(job, "done", ("restored from the baseline",) if folder.restored.exists() else ())
     except BenchError as error:
         return Standing(job, "failed", (str(error),))
     failure = folder.failure()

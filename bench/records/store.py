@@ -35,6 +35,7 @@ class JobFolder:
         self.checkpoint = path / "checkpoint.pth"
         self.losses = path / "losses.json"
         self.failure_file = path / "failure.json"
+        self.restored = path / "restored"
         self.log = path / "log.txt"
         self.lock = path / "lock"
         self.work = path / "work"
@@ -76,6 +77,12 @@ class JobFolder:
         for part in self.path.glob(".*.part"):
             part.unlink(missing_ok=True)
         self.failure_file.unlink(missing_ok=True)
+        self.restored.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Make the job one that never ran: its record goes, and the note of where that came from."""
+        self.record_file.unlink(missing_ok=True)
+        self.restored.unlink(missing_ok=True)
 
     def fail(self, reason: str, finished: str) -> None:
         """Note a failure; it is never taken for a result."""

@@ -1,14 +1,16 @@
 """From a suite to its finished table: what is gathered, how it is written, and the command that does it again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.records.files import write_text
+from bench.report.render import render
 from bench.report.table import Table, build
 from bench.schema.load import Located
 from bench.schema.suite import Tier
-from bench.verdict.baseline import gather_committed, load
-from bench.verdict.gather import gather
+from bench.verdict.baseline import accept, gather_committed, load
+from bench.verdict.gather import Results, gather
 from bench.verdict.references import published_table
 
 
@@ -18,6 +20,28 @@ def make_table(suite: Located, tier: Tier, committed: bool) -> Table:
     if committed:
         return build(gather_committed(suite, tier), published, None, committed=True)
     return build(gather(suite, tier), published, load(suite, tier))
+
+
+def table_file(suite: Located, tier: Tier) -> Path:
+    """Where the committed table of a suite stands, whether it exists or not."""
+    return suite.root / "results" / f"{suite.name}.{tier}.md"
+
+
+def committed_text(suite: Located, tier: Tier) -> str:
+    """The committed table, made of the baseline's records."""
+    table = make_table(suite, tier, committed=True)
+    return render([table], "github", command([suite.name], tier, committed=True))
+
+
+def accept_results(results: Results, rows: Sequence[str] = ()) -> list[Path]:
+    """Make local records the baseline (as `bench.verdict.baseline.accept`), and write the table of it; the files."""
+    suite, tier = results.located, results.tier
+    files = [accept(results, rows)]
+    if tier == "smoke":
+        return files  # a few steps on a few images: never shown as results
+    path = table_file(suite, tier)
+    save(path, committed_text(suite, tier))
+    return [*files, path]
 
 
 def command(suites: list[str], tier: str, committed: bool, form: str = "github", core: bool = False) -> str:

@@ -55,7 +55,8 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
     yield from _external(results)
     for verdict in verdicts:
         if verdict.kind == "baseline" and verdict.message:
-            yield f"Baseline, {verdict.row} seed {verdict.repetition}: {verdict.status}: {verdict.message}"
+            seed = "" if verdict.repetition is None else f" seed {verdict.repetition}"
+            yield f"Baseline, {verdict.row}{seed}: {verdict.status}: {verdict.message}"
     if committed:
         yield from _stale(results)
     yield from _measurement(
@@ -97,7 +98,7 @@ def _external(results: Results) -> Iterator[str]:
         told = f" Note: {submitted.note}" if submitted.note else ""
         yield (
             f"{EXTERNAL} {name}: predictions computed elsewhere, {submitted.described}; scored here by "
-            f"{result.record.scorer}, in no baseline.{told}"
+            f"{result.record.scorer}, apart from the baseline of our runs.{told}"
         )
 
 

@@ -39,13 +39,20 @@ def runs_state(row: RowResult) -> str:
         return f"not run: {row.row.reported_only}"
     lacking = {result.job.repetition: why for result in row.jobs if (why := why_no_result(result)) is not None}
     if not lacking:
-        return "ok"
+        return _restored(row)
     if len(row.jobs) == 1:
         return lacking[0]
     if len(lacking) == len(row.jobs) and len(set(lacking.values())) == 1:
         return lacking[0]
     seeds = "; ".join(f"seed {repetition} {why}" for repetition, why in lacking.items())
     return f"{len(row.jobs) - len(lacking)} of {len(row.jobs)} ok; {seeds}"
+
+
+def _restored(row: RowResult) -> str:
+    number = sum(result.restored for result in row.jobs)
+    if not number:
+        return "ok"
+    return "ok, restored from the baseline" if number == len(row.jobs) else f"ok, {number} restored from the baseline"
 
 
 def why_no_result(result: JobResult) -> str | None:

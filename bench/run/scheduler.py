@@ -15,6 +15,7 @@ from bench.clock import now
 from bench.engine.order import Order, Start
 from bench.errors import BenchError
 from bench.plan.jobs import Job
+from bench.plan.standing import lost_checkpoint
 from bench.records.record import Asked, Record
 from bench.records.store import Store
 from bench.run.worker import EXECUTED, FOUND
@@ -79,6 +80,8 @@ def order_of(job: Job, store: Store, arguments: tuple[str, ...]) -> Order:
         record = origin.record()
         if record is None or record.checkpoint_sha256 is None:
             raise BenchError(f"row {job.start.row.id} that it starts from has no checkpoint")
+        if (lost := lost_checkpoint(job, store)) is not None:
+            raise BenchError(lost)
         lineage = tuple(earlier.protocol for earlier in job.lineage)
         start = Start(checkpoint=origin.checkpoint, sha256=record.checkpoint_sha256, lineage=lineage)
     return Order(

@@ -21,7 +21,7 @@ from bench.schema.messages import SHOWN, describe, validate, where
 from bench.schema.methods import options_model
 from bench.schema.publications import FOLDER, load_published
 from bench.schema.source import Loc, Source, load_mapping, shown
-from bench.schema.suite import Suite, TierSpec
+from bench.schema.suite import Suite, Tier, TierSpec
 
 SUITES = "suites"
 SOUGHT = 20
@@ -36,6 +36,12 @@ class Located:
     path: Path
     root: Path
     suite: Suite
+
+    @property
+    def default_tier(self) -> Tier:
+        """The tier that is meant where none is named: the only one, or `mini`."""
+        tiers = list(self.suite.tiers)
+        return tiers[0] if len(tiers) == 1 else "mini"
 
     def tier(self, name: str) -> TierSpec:
         """The tier of that name; UsageError where the suite has none."""

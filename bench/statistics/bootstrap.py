@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.errors import BenchError
-from bench.evaluation.matching import Matches
+from bench.evaluation.matching import Matches, Ranked
 from bench.evaluation.metric import BoxMetric
 from bench.evaluation.resample import Floats, Ints, resample
 from bench.statistics.intervals import LEVEL, Interval
@@ -18,6 +18,8 @@ from bench.statistics.paired import holm
 
 REPLICATES = 1000
 SEED = 0
+FEW = 20
+"""With its objects on fewer images, a category has no interval and no p: redrawing so few images shows too little."""
 CHUNK = 250
 """Replicates whose weights are in memory at once."""
 
@@ -29,11 +31,13 @@ class Difference(NamedTuple):
     b: float | None
     difference: float | None
     interval: Interval | None
-    """Two-sided 95 %."""
+    """Two-sided 95 %; None for a category with too few images, as `error`."""
     error: float | None
     """Standard deviation over replicates."""
     replicates: int
     """Those in which the metric is defined; a category is undefined where no object of it was drawn."""
+    images: int
+    """Those that bear on it: of a category the images with an object that counts, of a metric all."""
 
 
 class Comparison(NamedTuple):
@@ -46,7 +50,9 @@ class Comparison(NamedTuple):
     per_category: dict[str, Difference]
     """AP."""
     adjusted: dict[str, float]
-    """By category with an AP on both sides: two-sided p of no difference, Holm-corrected over these."""
+    """By category with an interval: two-sided p of no difference, Holm-corrected over these."""
+    few: int
+    """A category with fewer images than this has no interval and no p."""
 
 
 def draw(images: int, replicates: int, rng: np.random.Generator) -> Ints:
@@ -58,9 +64,15 @@ def draw(images: int, replicates: int, rng: np.random.Generator) -> Ints:
 
 
 def compare_images(
-    a: Matches, b: Matches, metric: BoxMetric, replicates: int = REPLICATES, seed: int = SEED, jobs: int = 1
+    a: Matches,
+    b: Matches,
+    metric: BoxMetric,
+    replicates: int = REPLICATES,
+    seed: int = SEED,
+    jobs: int = 1,
+    few: int = FEW,
 ) -> Comparison:
-    """Every metric's difference B minus A; arguments as `resample` has them.
+    """Every metric's difference B minus A; `few` as in `Comparison`, the other arguments as `resample` has them.
 
     Raises:
         BenchError: the two are of different images or categories.
@@ -74,15 +86,18 @@ def compare_images(
     for first in range(0, replicates, CHUNK):
         weights = draw(a.images, min(CHUNK, replicates - first), rng)
         parts.append([resample(side, weights, metric, jobs) for side in (a, b)])
+    seen = {name: bearing(cells) for name, cells in zip(a.categories, a.cells, strict=True)}
     found = []
     for kind in (0, 1):  # metrics, then categories
         of_kind: dict[str, Difference] = {}
         for name in points[0][kind]:
             differences = np.concatenate([two[kind][name] - one[kind][name] for one, two in parts])
-            of_kind[name] = _difference(points[0][kind][name][0], points[1][kind][name][0], differences)
+            ends = points[0][kind][name][0], points[1][kind][name][0]
+            images = seen[name] if kind else a.images
+            of_kind[name] = difference(*ends, differences, images, enough=not kind or images >= few)
         found.append(of_kind)
     metrics, per_category = found
-    return Comparison(a.images, replicates, seed, metrics, per_category, _adjusted(per_category))
+    return Comparison(a.images, replicates, seed, metrics, per_category, adjusted(per_category), few)
 
 
 def bootstrap_interval(replicates: Floats, level: float = LEVEL) -> Interval:
@@ -95,23 +110,42 @@ def bootstrap_interval(replicates: Floats, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _difference(a: float, b: float, replicates: Floats) -> Difference:
-    ends = [None if np.isnan(value) else float(value) for value in (a, b)]
-    defined = replicates[~np.isnan(replicates)]
-    if None in ends or len(defined) < 2:
-        return Difference(ends[0], ends[1], None, None, None, len(defined))
-    return Difference(
-        ends[0], ends[1], float(b - a), bootstrap_interval(defined), float(np.std(defined, ddof=1)), len(defined)
-    )
+def adjusted(per_category: dict[str, Difference]) -> dict[str, float]:
+    """Holm-corrected p of no difference, by category with an interval: by t = difference / error.
 
-
-def _adjusted(per_category: dict[str, Difference]) -> dict[str, float]:
-    """A count of replicates beyond 0 is never below 1/R, which no correction over 80 categories survives: by z."""
-    from scipy.special import ndtr
+    A count of replicates beyond 0 is never below 1/R, which no correction over 80 categories survives. The error is
+    estimated from the n images that bear on a category: so t has n - 1 degrees of freedom, and the variance of the
+    replicates, which divides by n, is raised by n/(n - 1). With the normal distribution in its place some category is
+    called different too often (results/statistics/coverage.md).
+    """
+    from scipy.special import stdtr
 
     p_values = {}
     for name, found in per_category.items():
         if found.difference is not None and found.error is not None:
-            far = abs(found.difference) / found.error if found.error else np.inf if found.difference else 0.0
-            p_values[name] = float(2 * ndtr(-far))
+            n = max(2, found.images)
+            error = found.error * np.sqrt(n / (n - 1))
+            far = abs(found.difference) / error if error else np.inf if found.difference else 0.0
+            p_values[name] = float(2 * stdtr(n - 1, -far))
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+def bearing(cells: tuple[Ranked, ...]) -> int:
+    """Images with an object of a category that counts, of any size."""
+    return int(np.count_nonzero(cells[0].objects))
+
+
+def difference(a: float, b: float, replicates: Floats, images: int, *, enough: bool) -> Difference:
+    """From both sides on the whole set and their difference in each replicate (R, NaN where undefined).
+
+    `images` bear on it; without `enough` of them it has no interval.
+    """
+    ends = [None if np.isnan(value) else float(value) for value in (a, b)]
+    defined = replicates[~np.isnan(replicates)]
+    if None in ends:
+        return Difference(ends[0], ends[1], None, None, None, len(defined), images)
+    moved = float(b - a)
+    if not enough or len(defined) < 2:
+        return Difference(ends[0], ends[1], moved, None, None, len(defined), images)
+    deviation = float(np.std(defined, ddof=1))
+    return Difference(ends[0], ends[1], moved, bootstrap_interval(defined), deviation, len(defined), images)

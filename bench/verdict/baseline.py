@@ -1,9 +1,9 @@
 """Baselines: our own earlier records of a tier, all raw runs kept, in `baselines/<suite>.<tier>.json`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -19,11 +19,11 @@ from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, Results, RowResult, collect
 from bench.verdict.tolerances import Tolerances
 
-NO_EXTERNAL = "predictions computed elsewhere are never part of a baseline"
+NO_EXTERNAL = "predictions computed elsewhere have a baseline of their own (`accept --external`)"
 
 
 class Entry(Spec):
-    """The record of one repetition of a row."""
+    """The record of one repetition of a row, in one environment."""
 
     row: str
     repetition: Annotated[int, Field(ge=0)]
@@ -39,9 +39,13 @@ class Baseline(Spec):
     tolerances: Tolerances = Tolerances()
     entries: tuple[Entry, ...]
 
+    def records(self, row: str, repetition: int) -> list[Record]:
+        """Those of that repetition, one an environment, the first accepted one first."""
+        return [e.record for e in self.entries if (e.row, e.repetition) == (row, repetition)]
+
     def record(self, row: str, repetition: int) -> Record | None:
-        """The record of that repetition; None where there is none."""
-        return next((e.record for e in self.entries if (e.row, e.repetition) == (row, repetition)), None)
+        """The first accepted record of that repetition; None where there is none."""
+        return next(iter(self.records(row, repetition)), None)
 
 
 def baseline_file(located: Located, tier: Tier) -> Path:
@@ -51,9 +55,16 @@ def baseline_file(located: Located, tier: Tier) -> Path:
 
 def load(located: Located, tier: Tier) -> Baseline | None:
     """The baseline; None where there is none. BenchError where the file is not the suite's baseline."""
-    path = baseline_file(located, tier)
+    return read(baseline_file(located, tier), Baseline, located, tier)
+
+
+B = TypeVar("B", bound=Baseline)
+
+
+def read(path: Path, model: type[B], located: Located, tier: Tier) -> B | None:
+    """A baseline of this form; None where there is no such file. BenchError where it is not the suite's."""
     try:
-        baseline = read_model(path, Baseline, "a baseline", "restore it or remove it")
+        baseline = read_model(path, model, "a baseline", "restore it or remove it")
     except OSError as error:
         raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
     if baseline is None:
@@ -65,6 +76,15 @@ def load(located: Located, tier: Tier) -> Baseline | None:
             which = f"the record of {entry.row} seed {entry.repetition}"
             raise BenchError(f"{path}: {which} was changed: {what}; restore it")
     return baseline
+
+
+def write(path: Path, baseline: Baseline) -> Path:
+    """Write a baseline; returns its file. BenchError where it cannot be written."""
+    try:
+        write_json(path, json.loads(baseline.model_dump_json()))
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
 
 
 def _changed(record: Record) -> str | None:
@@ -96,9 +116,9 @@ def gather_committed(located: Located, tier: Tier) -> Results:
 def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     """Make the local records the baseline; with `rows` only theirs, the others stay as they are.
 
-    Tolerances stay, and so do repetitions of the same protocol that were accepted earlier and are not here.
-    Returns the file. Raises BenchError where a job of the rows has no sound record, and
-    UsageError for a row that the suite does not run.
+    Tolerances stay, and so do records of the same protocol that were accepted earlier: of repetitions that are not
+    here, and of other environments. Returns the file. Raises BenchError where a job of the rows has no sound record,
+    and UsageError for a row that the suite does not run.
     """
     located, tier = results.located, results.tier
     known = [r.row.id for r in results.rows if r.jobs]
@@ -108,35 +128,36 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
                 raise UsageError(f"{located.name} {row} has external records only; {NO_EXTERNAL}")
             raise UsageError(f"{located.name} runs no row {row!r}; it runs {', '.join(known)}")
     wanted = [row for row in results.rows if not rows or row.row.id in rows]
-    entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in row.jobs}
+    entries = {key(entry): entry for row in wanted for entry in (_entry(j, row) for j in row.jobs)}
     earlier = load(located, tier)
     if earlier is not None:
-        entries = _earlier_repetitions(earlier, results) | entries
-    if rows and earlier is not None:
-        kept = {(e.row, e.repetition): e for e in earlier.entries if e.row in known and e.row not in rows}
-        entries = kept | entries
+        entries = {key(entry): entry for entry in _kept(earlier, results, known, rows)} | entries
     order = {row: index for index, row in enumerate(known)}
     baseline = Baseline(
         suite=located.name,
         tier=tier,
-        tolerances=_kept(earlier, known),
+        tolerances=_tolerances(earlier, known),
         entries=tuple(sorted(entries.values(), key=lambda e: (order[e.row], e.repetition))),
     )
-    path = baseline_file(located, tier)
-    try:
-        write_json(path, json.loads(baseline.model_dump_json()))
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
-    return path
+    return write(baseline_file(located, tier), baseline)
 
 
-def _earlier_repetitions(earlier: Baseline, results: Results) -> dict[tuple[str, int], Entry]:
-    """Repetitions beyond those that are here, of the very jobs that would be run now."""
-    kept = {(e.row, e.repetition): e for e in earlier.entries}
-    jobs = plan(results.located, results.tier, further=lambda job: (job.row.id, job.repetition) in kept)
-    here = {(j.job.row.id, j.job.repetition) for j in results.jobs}
-    planned = {(job.row.id, job.repetition): job.identity for job in jobs if (job.row.id, job.repetition) not in here}
-    return {key: e for key, e in kept.items() if planned.get(key) == e.record.identity}
+def key(entry: Entry) -> tuple[str, int, str]:
+    """What there is one record of."""
+    return entry.row, entry.repetition, entry.record.environment_key
+
+
+def _kept(earlier: Baseline, results: Results, known: Sequence[str], rows: Sequence[str]) -> Iterator[Entry]:
+    """What stays: all of the rows that are not accepted now, and of the others the jobs that would be run now."""
+    accepted = {(e.row, e.repetition) for e in earlier.entries}
+    jobs = plan(results.located, results.tier, further=lambda job: (job.row.id, job.repetition) in accepted)
+    planned = {(job.row.id, job.repetition): job.identity for job in jobs}
+    for entry in earlier.entries:
+        if entry.row not in known:
+            continue
+        now = planned.get((entry.row, entry.repetition))
+        if (rows and entry.row not in rows) or now == entry.record.identity:
+            yield entry
 
 
 def _entry(result: JobResult, row: RowResult) -> Entry:
@@ -151,7 +172,7 @@ def _entry(result: JobResult, row: RowResult) -> Entry:
     return Entry(row=job.row.id, repetition=job.repetition, record=result.record)
 
 
-def _kept(earlier: Baseline | None, known: list[str]) -> Tolerances:
+def _tolerances(earlier: Baseline | None, known: list[str]) -> Tolerances:
     if earlier is None:
         return Tolerances()
     rows = {row: tolerance for row, tolerance in earlier.tolerances.rows.items() if row in known}

@@ -21,12 +21,19 @@ def fault(result: JobResult) -> str | None:
     """Why a finished job is no result: placement, data or headline metric; None for a sound one, or none."""
     if result.record is None:
         return None
-    pins = result.job.row.pins.get(result.job.tier)
-    if pins is not None and _pins_speak_of(result) and (wrong := _misplaced(result.record.placement, pins)):
+    if wrong := misplaced(result):
         return wrong
     if (pinned := result.record.pin) != result.record.data.pin:
         return f"data pin {result.record.data.pin[:19]}…, its protocol says {pinned[:19]}…"
     return undefined(result.record)
+
+
+def misplaced(result: JobResult) -> str | None:
+    """Which quantizers a record has too many or too few; empty for none, None where no pin speaks of it."""
+    pins = result.job.row.pins.get(result.job.tier)
+    if result.record is None or pins is None or not _pins_speak_of(result):
+        return None
+    return _misplaced(result.record.placement, pins)
 
 
 def undefined(record: Record) -> str | None:
@@ -68,9 +75,9 @@ def _pins_speak_of(result: JobResult) -> bool:
     return result.record is not None and all(result.record.part(name) == now[name] for name in _PLACING)
 
 
-def _misplaced(found: Pins | None, pins: Pins) -> str | None:
+def _misplaced(found: Pins | None, pins: Pins) -> str:
     if found is None:
         return "placement: there are no quantizers, but the suite pins some"
     counts, pinned = found.model_dump(), pins.model_dump()
     wrong = [f"{name} {counts[name]}, pinned {pinned[name]}" for name in pinned if counts[name] != pinned[name]]
-    return f"placement: {'; '.join(wrong)}" if wrong else None
+    return f"placement: {'; '.join(wrong)}" if wrong else ""

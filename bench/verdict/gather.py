@@ -29,6 +29,8 @@ class JobResult:
     """Only of a job that is done."""
     reason: str | None = None
     """Why a job failed or is blocked."""
+    restored: bool = False
+    """Whether its local record came from the baseline: it has no predictions."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
         return JobResult(job, "failed", reason=str(error))
     if record is not None:
         if _is_of(record, job):
-            return JobResult(job, "done", record)
+            return JobResult(job, "done", record, restored=folder.restored.exists())
         return JobResult(job, "failed", reason=_strange(record, job, folder.record_file))
     if failure is not None:
         return JobResult(job, "failed", reason=failure.reason)

@@ -12,7 +12,7 @@ from bench.evaluation.boxes import Detections
 from bench.evaluation.metric import metric_of
 from bench.schema.base import parse
 from bench.schema.suite import Metric
-from bench.statistics.bootstrap import Comparison, Difference, compare_images
+from bench.statistics.bootstrap import FEW, Comparison, Difference, compare_images
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different
 
 SAME = 1e-9
@@ -25,6 +25,8 @@ class Task(NamedTuple):
     replicates: int
     seed: int
     jobs: int
+    few: int = FEW
+    """As `Comparison` has it."""
 
 
 def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Comparison, Metric]:
@@ -49,7 +51,7 @@ def compare_detections(
     scored = metric_of(metric)
     one, two = scored.match(gt, a), scored.match(gt, b)
     points = scored.score(gt, a), scored.score(gt, b)
-    comparison = compare_images(one, two, scored, task.replicates, task.seed, task.jobs)
+    comparison = compare_images(one, two, scored, *task)
     comparison = comparison._replace(
         metrics=_at_points(comparison.metrics, [scores.metrics for scores in points]),
         per_category=_at_points(

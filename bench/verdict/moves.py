@@ -1,12 +1,12 @@
 """A record against the baseline's record of the same row and repetition."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bench.plan.changes import differences
 from bench.records.record import Record
 from bench.verdict.faults import headline
-from bench.verdict.tolerances import Absolute, Exact, Peers, Ratio, Statistical, judge_move
+from bench.verdict.tolerances import Absolute, Exact, Peers, Statistical, Tolerance, judge_move
 from bench.verdict.verdicts import Status
 
 SHOWN = 3
@@ -36,35 +36,54 @@ class _Move(NamedTuple):
 
 
 NO_PEERS = Peers()
+EVALUATED = 0.002
+"""How far the metric may move between environments where the same weights are evaluated, as a fraction."""
 
 
-def compare(
-    here: Record, there: Record, tolerance: Exact | Absolute | Ratio | Statistical, peers: Peers = NO_PEERS
-) -> Comparison:
-    """Compare `here`, a sound record of the job as planned, with the baseline's.
+def nearest(here: Record, records: Sequence[Record]) -> Record | None:
+    """The one of the same environment, of whose records there is one each; else the first accepted; None of none."""
+    same = (record for record in records if record.environment_key == here.environment_key)
+    return next(same, next(iter(records), None))
 
-    Equality is promised within one environment only; a ratio within one stack and an interval of several runs are
-    meant for two of them.
-    """
+
+def unlike(here: Record, there: Record) -> Comparison | None:
+    """Why two records of a row and repetition are not compared, or differ whatever their numbers; None otherwise."""
     if here.data.pin != there.data.pin:
         message = f"not compared: data pin {_short(here.data.pin)}, there {_short(there.data.pin)}"
         return Comparison("inconclusive", message)
     if here.part("metric") != there.part("metric"):
         what = _listed(_differences(here.part("metric"), there.part("metric"), "metric"))
         return Comparison("inconclusive", f"not compared: {what}")
-    if here.identity != there.identity:
-        what = _listed(_differences(here.protocol, there.protocol)) or "its form"
-        message = f"the baseline is of another protocol ({what}); accept a new one"
+    if here.identity != there.identity and (parts := _differences(_asked(here), _asked(there))):
+        message = f"the baseline is of another protocol ({_listed(parts)}); accept a new one"
         return Comparison("inconclusive", message)
+    if moved := _misplaced(here, there):
+        return Comparison("changed", f"placement: {_listed(moved)}")
+    return None
+
+
+def compare(here: Record, there: Record, tolerance: Tolerance, peers: Peers = NO_PEERS) -> Comparison | None:
+    """Compare `here`, a sound record of the job as planned, with the baseline's; None where only all runs can tell.
+
+    Equality is promised within one environment only. Between two, weights that are evaluated may move by `EVALUATED`;
+    trained ones by a tolerance that the baseline declares, or else as all runs of the row together say.
+    """
+    if (found := unlike(here, there)) is not None:
+        return found
     moves = list(_moves(here, there))
     elsewhere = here.environment_key != there.environment_key
-    if elsewhere and isinstance(tolerance, Exact | Absolute):
-        return Comparison("inconclusive", _across(here, there, moves))
-    same = here.predictions.digest == there.predictions.digest
-    if not elsewhere and not moves and same:
+    if not elsewhere and not moves and here.predictions.digest == there.predictions.digest:
         return Comparison("holds", "")
+    if isinstance(tolerance, Statistical):
+        return None
     if isinstance(tolerance, Exact):
-        return _moved(here, there, moves)
+        name = headline(here)
+        if not elsewhere:
+            return _moved(here, there, moves)
+        if name is None or not same_weights(here, there):
+            return None
+        reason = f"the same weights in another environment{_facts(here, there)}"
+        tolerance = Absolute(kind="absolute", metric=name, value=EVALUATED, reason=reason)
     judged = judge_move(tolerance, here.metrics, there.metrics, peers)
     text = f"{judged.text} ({tolerance.kind}: {tolerance.reason})"
     if judged.within is None:
@@ -74,6 +93,44 @@ def compare(
         return Comparison("holds", text)
     moved = _moved(here, there, moves)
     return Comparison(moved.status, f"{moved.message}; {text}")
+
+
+def same_weights(here: Record, there: Record) -> bool:
+    """Whether both evaluated one checkpoint, quantized after training or not; not where training made the weights."""
+    if here.part("recipe"):
+        return False
+    return not here.part("start") or (here.start_sha256 is not None and here.start_sha256 == there.start_sha256)
+
+
+def across(here: Record, there: Record) -> str:
+    """What can be said of one run in another environment, beside that it is not enough."""
+    moves = list(_moves(here, there))
+    if moves:
+        found = _listed([str(move) for move in moves])
+    elif here.predictions.digest == there.predictions.digest:
+        found = "the predictions are equal all the same"
+    else:
+        found = "all metrics are equal, the predictions are not"
+    return f"another environment{_facts(here, there)}: equality to the bit is promised within one only; {found}"
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    """Its protocol; of predictions from elsewhere without their digest, which is what they are compared for."""
+    return {name: value for name, value in record.protocol.items() if name != "predictions"}
+
+
+def _misplaced(here: Record, there: Record) -> list[str]:
+    """Quantizers that one of the two lacks, first those that are gone."""
+    sites = [set(record.placement_sites) for record in (here, there)]
+    named = [f"no quantizer {site}" for site in sorted(sites[1] - sites[0])] if all(sites) else []
+    named += [f"a new quantizer {site}" for site in sorted(sites[0] - sites[1])] if all(sites) else []
+    one, other = (None if record.placement is None else record.placement.model_dump() for record in (here, there))
+    return [*_differences(one, other), *named]
+
+
+def _facts(here: Record, there: Record) -> str:
+    facts = _listed(_differences(here.environment, there.environment))
+    return f" ({facts})" if facts else ""
 
 
 def _moved(here: Record, there: Record, moves: list[_Move]) -> Comparison:
@@ -88,18 +145,6 @@ def _moved(here: Record, there: Record, moves: list[_Move]) -> Comparison:
             return Comparison("regressed" if move.here < move.there else "improved", text)
     digests = f"predictions {here.predictions.digest[:12]}, baseline {there.predictions.digest[:12]}"
     return Comparison("changed", text or f"{digests}; all metrics are equal")
-
-
-def _across(here: Record, there: Record, moves: list[_Move]) -> str:
-    facts = _listed(_differences(here.environment, there.environment))
-    what = f" ({facts})" if facts else ""
-    if moves:
-        found = _listed([str(move) for move in moves])
-    elif here.predictions.digest == there.predictions.digest:
-        found = "the predictions are equal all the same"
-    else:
-        found = "all metrics are equal, the predictions are not"
-    return f"another environment{what}: equality to the bit is promised within one only; {found}"
 
 
 def _moves(here: Record, there: Record) -> Iterator[_Move]:

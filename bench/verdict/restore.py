@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bench.errors import BenchError
 from bench.plan.jobs import Job, plan
-from bench.records.files import write_atomically, write_json
+from bench.records.files import write_atomically, write_json, write_text
 from bench.records.record import Record
 from bench.records.store import JobFolder, Store
 from bench.schema.load import Located
@@ -112,6 +112,7 @@ def _put_back(located: Located, baseline: Baseline, jobs: Sequence[Job], origins
         ):
             left[job.name] = why
         else:
+            write_text(folder.restored, f"{baseline_file(located, baseline.tier).name}\n")
             write_json(folder.record_file, json.loads(record.model_dump_json()))
             restored.append(job.name)
     return Restored(tuple(restored), tuple(there), left)

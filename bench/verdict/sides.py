@@ -32,10 +32,11 @@ class Side(NamedTuple):
     predictions: Path
 
 
-def find_side(text: str, root: Path, tier: Tier) -> Side:
-    """The record that `SUITE:ROW`, `SUITE:ROW:SEED` (at the tier) or the beginning of an identity names.
+def find_side(text: str, root: Path, tier: Tier | None = None) -> Side:
+    """The record that `SUITE:ROW`, `SUITE:ROW:SEED` or the beginning of an identity names.
 
-    Raises UsageError where it names none or several, BenchError where the record cannot be read.
+    A row is meant at the tier, or without one at the suite's default. Raises UsageError where it names none or
+    several, BenchError where the record cannot be read.
     """
     if (match := _ROW.fullmatch(text)) is not None:
         return _of_row(root, match["suite"], match["row"], tier, int(match["seed"] or 0))
@@ -58,8 +59,9 @@ def refuse_different(a: Side, b: Side, parts: Sequence[str]) -> None:
             raise UsageError(f"{a.name} and {b.name} are not compared: {listed}")
 
 
-def _of_row(root: Path, suite: str, row: str, tier: Tier, seed: int) -> Side:
+def _of_row(root: Path, suite: str, row: str, tier: Tier | None, seed: int) -> Side:
     located = load_suite(suite, root)
+    tier = tier or located.default_tier
     rows = [r.id for r in located.suite.rows]
     if row not in rows:
         raise UsageError(f"{located.name} has no row {row!r}; it has {', '.join(rows)}")
@@ -113,11 +115,15 @@ def data_of(side: Side, root: Path) -> Dataset:
 
 
 def detections_of(side: Side) -> Detections:
-    """The saved predictions; BenchError where they are no longer those of the record."""
+    """The saved predictions; BenchError where they are absent, or no longer those of the record."""
     if isinstance(side.record, ExternalRecord):
         found = exact.load(side.predictions)
         digest, mend = exact.digest(found), "submit them again with --replace"
     else:
+        asked = side.record.provenance.asked
+        if not side.predictions.exists() and asked is not None:
+            again = f"qdet-bench run {asked.suite} --tier {asked.tier} --rows {asked.row} --again"
+            raise BenchError(f"{side.name}: its predictions are not here (a baseline holds none): `{again}` makes them")
         predictions = Predictions.load(side.predictions)
         found, digest, mend = predictions.detections(), predictions.digest(), "run the job again"
     if digest != side.record.predictions.digest:

@@ -1,16 +1,20 @@
 """How far a row may move from its baseline, by kind; every kind but `exact` says why beside it."""
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from bench.schema.base import Spec
-from bench.statistics.intervals import Interval, prediction_interval
+from bench.statistics.intervals import prediction_interval
 
 Name = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Metrics = Mapping[str, float]
+LEAST_RUNS = 5
+"""Of each side of a statistical comparison."""
 
 
 class Exact(Spec):
@@ -42,7 +46,7 @@ class Ratio(Spec):
 
 
 class Statistical(Spec):
-    """Each run lies where further runs of the baseline's row would: a 95 % prediction interval for all together."""
+    """The mean of the runs lies where that of as many further runs of the baseline's row would (95 %)."""
 
     kind: Literal["statistical"]
     metric: Name
@@ -73,8 +77,6 @@ class Peers(NamedTuple):
     """By row, of this repetition or the row's only one."""
     there: Mapping[str, Metrics] = {}
     """The same of the baseline."""
-    runs: Sequence[Metrics] = ()
-    """All of the baseline's runs of the row."""
 
 
 class Judged(NamedTuple):
@@ -84,22 +86,18 @@ class Judged(NamedTuple):
     text: str
 
 
-def judge_move(tolerance: Absolute | Ratio | Statistical, here: Metrics, there: Metrics, peers: Peers) -> Judged:
+def judge_move(tolerance: Absolute | Ratio, here: Metrics, there: Metrics, peers: Peers) -> Judged:
     """A run's metric against the baseline's under a tolerance; an absent or undefined one is not within any."""
     ours, theirs = _value(here, tolerance.metric), _value(there, tolerance.metric)
     if ours is None or theirs is None:
         return Judged(False, f"{tolerance.metric} is undefined")
-    match tolerance:
-        case Absolute():
-            return _close(ours, theirs, tolerance.value, tolerance.metric, "points", 100)
-        case Ratio():
-            below = [_value(side.get(tolerance.row, {}), tolerance.metric) for side in (peers.here, peers.there)]
-            if not below[0] or not below[1]:
-                return Judged(None, f"row {tolerance.row} has no {tolerance.metric} to divide by on both sides")
-            name = f"{tolerance.metric} / {tolerance.row}"
-            return _close(ours / below[0], theirs / below[1], tolerance.value, name, "%", 100)
-        case Statistical():
-            return _predicted(ours, tolerance, peers)
+    if isinstance(tolerance, Absolute):
+        return _close(ours, theirs, tolerance.value, tolerance.metric, "points", 100)
+    below = [_value(side.get(tolerance.row, {}), tolerance.metric) for side in (peers.here, peers.there)]
+    if not below[0] or not below[1]:
+        return Judged(None, f"row {tolerance.row} has no {tolerance.metric} to divide by on both sides")
+    name = f"{tolerance.metric} / {tolerance.row}"
+    return _close(ours / below[0], theirs / below[1], tolerance.value, name, "%", 100)
 
 
 def _close(here: float, there: float, value: float, name: str, unit: str, scale: int) -> Judged:
@@ -108,16 +106,40 @@ def _close(here: float, there: float, value: float, name: str, unit: str, scale:
     return Judged(abs(here - there) <= value + 1e-12, text)
 
 
-def _predicted(ours: float, tolerance: Statistical, peers: Peers) -> Judged:
-    values = [value for run in peers.runs if (value := _value(run, tolerance.metric)) is not None]
-    if len(values) < 2:
-        return Judged(None, f"the baseline has {len(values)} run of the row: a statistical tolerance needs two")
-    # Bonferroni: so many runs are compared with the same interval.
-    interval = prediction_interval(values, level=1 - 0.05 / len(values), margin=tolerance.margin)
-    ends = Interval(100 * interval.low, 100 * interval.high)
-    predicted = f"baseline's {len(values)} runs predict {ends.low:.2f} to {ends.high:.2f}"
-    text = f"{tolerance.metric} {100 * ours:.2f}, {predicted}"
-    return Judged(ours in interval, text)
+class JudgedRuns(NamedTuple):
+    """What the runs of a row say of the baseline's."""
+
+    within: bool
+    move: float
+    """Of the mean, points."""
+    visible: float
+    """The smallest move of the mean that lies outside, points, rounded up."""
+    text: str
+
+
+def judge_runs(
+    tolerance: Statistical, here: Sequence[Metrics], there: Sequence[Metrics], rows: int = 1
+) -> JudgedRuns | None:
+    """The mean of the runs here against a prediction interval from the baseline's; None below five runs on a side.
+
+    Only the baseline's spread counts: a run here that went wrong must not widen what is allowed. `rows` are judged
+    together, so that 5 % is the chance that any of them is called moved without being so (Bonferroni).
+    """
+    ours, theirs = _values(here, tolerance.metric), _values(there, tolerance.metric)
+    if min(len(ours), len(theirs)) < LEAST_RUNS:
+        return None
+    interval = prediction_interval(theirs, 1 - 0.05 / rows, tolerance.margin, further=len(ours))
+    mean, middle = fmean(ours), fmean(theirs)
+    visible = (math.floor(1e4 * interval.half_width) + 1) / 100
+    text = (
+        f"{tolerance.metric} {100 * mean:.2f} (mean of {len(ours)} runs), baseline {100 * middle:.2f} (of "
+        f"{len(theirs)}), {100 * (mean - middle):+.2f}; the smallest regression that this sees is {visible:.2f} points"
+    )
+    return JudgedRuns(mean in interval, 100 * (mean - middle), visible, text)
+
+
+def _values(runs: Sequence[Metrics], name: str) -> list[float]:
+    return [value for run in runs if (value := _value(run, name)) is not None]
 
 
 def _value(metrics: Metrics, name: str) -> float | None:

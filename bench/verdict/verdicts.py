@@ -1,6 +1,6 @@
 """A verdict, and the exit code of many."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,11 @@ Status = Literal[
     "reproduced",
     "not reproduced",
 ]
-FAILING: frozenset[Status] = frozenset({"regressed", "improved", "changed", "fails"})
+MOVED: frozenset[Status] = frozenset({"regressed", "improved", "changed"})
+"""Outside the tolerance of the baseline."""
+FAILING: frozenset[Status] = MOVED | {"fails"}
+COMPARED: frozenset[Status] = MOVED | {"holds"}
+"""Verdicts of a comparison with a baseline."""
 INCOMPLETE: frozenset[Status] = frozenset({"absent", "blocked", "inconclusive"})
 
 
@@ -53,12 +57,26 @@ class Verdict:
         }
 
 
-def exit_code(verdicts: Iterable[Verdict], gate: bool) -> Exit:
-    """FAILED where one fails, else INCOMPLETE where a result is absent or not comparable; a gate lets those pass.
+def exit_code(verdicts: Sequence[Verdict]) -> Exit:
+    """FAILED where one fails, else INCOMPLETE where a result is absent or not comparable.
 
     What a verdict on a published number says never changes it.
     """
     found = {verdict.status for verdict in verdicts if verdict.kind != "reference"}
-    if found & FAILING:
+    return Exit.FAILED if found & FAILING else Exit.INCOMPLETE if found & INCOMPLETE else Exit.OK
+
+
+def compared(verdicts: Sequence[Verdict]) -> set[str]:
+    """The rows that were compared with a baseline; one that was submitted to counts as another one."""
+    return {
+        f"{verdict.row} (external)" if verdict.kind == "external" else verdict.row
+        for verdict in verdicts
+        if verdict.kind in ("baseline", "external") and verdict.status in COMPARED
+    }
+
+
+def gate_code(verdicts: Sequence[Verdict], *, allow_uncompared: bool) -> Exit:
+    """FAILED where one fails, else INCOMPLETE where no row was compared: a gate that saw nothing has not passed."""
+    if exit_code(verdicts) == Exit.FAILED:
         return Exit.FAILED
-    return Exit.INCOMPLETE if found & INCOMPLETE and not gate else Exit.OK
+    return Exit.OK if allow_uncompared or compared(verdicts) else Exit.INCOMPLETE

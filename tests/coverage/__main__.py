@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.records.files import write_json, write_text
 from tests.coverage.images import coverage
+from tests.coverage.null import false_positives
 from tests.coverage.report import markdown, summary
 from tests.coverage.seeds import claims, intervals
 
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder (default: results/statistics)")
     args = parser.parse_args()
     begin, groups = time.monotonic(), {"seeds": intervals(args.data_sets), "claims": claims(args.claims)}
+    groups["null"] = list(false_positives(args.data_sets, args.jobs))
     groups["images"] = []
     for rate in coverage(args.data_sets, args.jobs):
         print(f"{time.monotonic() - begin:6.0f} s  {rate.what}: {rate.value:.4f}", flush=True)

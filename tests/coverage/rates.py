@@ -15,6 +15,8 @@ class Bar(NamedTuple):
     reach: bool = False
     """The rate's own interval must reach the bar, not the rate: for one that is nominally at the bar's edge, or is
     measured on few data sets."""
+    most: float = 1.0
+    """The upper end of the rate's own interval lies below it."""
 
 
 class Rate(NamedTuple):
@@ -46,7 +48,7 @@ class Rate(NamedTuple):
         if self.bar is None:
             return None
         low, high = self.interval if self.bar.reach else (self.value, self.value)
-        return low <= self.bar.high and self.bar.low <= high
+        return low <= self.bar.high and self.bar.low <= high and self.interval[1] <= self.bar.most
 
     def as_json(self) -> dict[str, Any]:
         return {

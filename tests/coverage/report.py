@@ -5,12 +5,14 @@ from typing import Any
 
 from tabulate import tabulate
 
+from bench.statistics.bootstrap import FEW
 from tests.coverage.images import ENOUGH, REPLICATES
 from tests.coverage.rates import Rate
 
 TITLES = {
     "seeds": "Intervals over seeds",
     "claims": "Claims (5 seeds a row, differences paired by seed)",
+    "null": f"Two equal detectors called different by `compare` ({REPLICATES} replicates a data set)",
     "images": f"Paired image bootstrap of a difference in COCO AP ({REPLICATES} replicates a data set)",
 }
 
@@ -36,6 +38,14 @@ def markdown(found: dict[str, Any]) -> str:
     for name, title in TITLES.items():
         rows = [[r["what"], _rate(r), r["trials"], _bar(r["bar"]), _met(r["met"])] for r in found["rates"][name]]
         parts += [f"## {title}", tabulate(rows, ["what", "rate", "trials", "bar", "met"], tablefmt="github")]
+        if name == "null":
+            tested = "; ".join(
+                f"{r['what'].split(', ')[1]}: {r['facts']['tested']:.1f}" for r in found["rates"][name] if "facts" in r
+            )
+            parts.append(
+                f"A category is tested if at least {FEW} images have an object of it. Categories tested, mean over "
+                f"data sets: {tested}. p is corrected over these (Holm); the rate is of data sets with any p below 5 %."
+            )
         if name == "images":
             parts.append("\n".join(_facts(rate) for rate in found["rates"][name]))
     parts.append(
@@ -64,7 +74,8 @@ def _rate(rate: dict[str, Any]) -> str:
 def _bar(bar: dict[str, float] | None) -> str:
     if bar is None:
         return ""
-    return f"{100 * bar['low']:g} to {100 * bar['high']:g} %" + (", reached" if bar["reach"] else "")
+    most = f", surely below {100 * bar['most']:g} %" if bar["most"] < 1 else ""
+    return f"{100 * bar['low']:g} to {100 * bar['high']:g} %" + (", reached" if bar["reach"] else "") + most
 
 
 def _met(met: bool | None) -> str:

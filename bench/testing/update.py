@@ -1,0 +1,49 @@
+"""Accept what has moved, and say before what that is."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bench.report.make import accept_results
+from bench.schema.load import load_suite
+from bench.schema.suite import TIERS
+from bench.verdict.baseline import load
+from bench.verdict.faults import fault, headline
+from bench.verdict.gather import Results, RowResult, gather
+
+
+def update(root: Path, named: Iterable[str]) -> Iterator[str]:
+    """Of each `SUITE TIER` the differences, then the files that were written; rows without sound records stay."""
+    for name in named:
+        suite, _, wanted = name.rpartition(" ")
+        located = load_suite(suite, root)
+        tier = next(tier for tier in TIERS if tier == wanted)
+        results = gather(located, tier)
+        rows = [row for row in results.rows if row.jobs and all(_is_sound(row))]
+        lines = [line for row in rows for line in _differences(results, row)]
+        if not lines:
+            continue
+        yield f"{suite}, tier {tier}"
+        yield from lines
+        for path in accept_results(results, [row.row.id for row in rows]):
+            yield f"  wrote {path}"
+
+
+def _is_sound(row: RowResult) -> Iterator[bool]:
+    return (result.record is not None and fault(result) is None for result in row.jobs)
+
+
+def _differences(results: Results, row: RowResult) -> Iterator[str]:
+    baseline = load(results.located, results.tier)
+    for result in row.jobs:
+        record, name = result.record, f"  {row.row.id} seed {result.job.repetition}"
+        if record is None:
+            continue
+        kept = [] if baseline is None else baseline.records(row.row.id, result.job.repetition)
+        same = next((one for one in kept if one.environment_key == record.environment_key), None)
+        metric = headline(record) or ""
+        now = 100 * record.metrics[metric]
+        if same is None:
+            yield f"{name}: new, {metric} {now:.2f}{', in another environment' if kept else ''}"
+        elif same.model_dump(exclude={"cost"}) != record.model_dump(exclude={"cost"}):
+            before = 100 * same.metrics.get(metric, -0.01)
+            yield f"{name}: {metric} {before:.2f} -> {now:.2f} ({now - before:+.2f})"
