@@ -224,6 +224,7 @@ def keep(store: Store, record: Record) -> Path:
     folder = store.folder(record.identity)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.record_file.write_text(record.model_dump_json(indent=1))
+    folder.checkpoint.touch()
     return folder.record_file
 
 
