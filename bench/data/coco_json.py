@@ -3,8 +3,8 @@
 Refused, with file and entry, is what cannot be understood: wrong types, numbers that are not finite, ids that repeat.
 What is clear but useless is left out and reported: an annotation of an image or category that the file does not list.
 A box without extent is reported and kept for scoring, where it is an object that is never found, as for pycocotools;
-it is no target of training (`scored_only`). An id may be a whole float; an annotation without one gets the next number above
-all others; an area that is absent, null or negative is width times height. Segmentations are not read.
+it is no target of training (`scored_only`). An id may be a whole float; an annotation without one gets the next number
+above all others; an area that is absent, null or negative is width times height. Segmentations are not read.
 """
 
 from collections.abc import Iterable
@@ -35,8 +35,8 @@ class CocoContent(NamedTuple):
 def read_coco_json(path: Path, problems: list[Problem], *, files: bool) -> CocoContent:
     """Read and check a whole file; what is left out is added to `problems`.
 
-    `files` refuses an image without a file name. Raises UsageError for a file that is absent or wrong, that lists no image
-    or no category.
+    `files` refuses an image without a file name. Raises UsageError for a file that is absent or wrong, that lists no
+    image or no category.
     """
     content = read_json(path)
     if not isinstance(content, dict):

@@ -48,7 +48,7 @@ def recall(root: Path, parts: Sequence[Part]) -> str | None:
 
 
 def remember(root: Path, parts: Sequence[Part], pin: str, before: list[Any] | None) -> None:
-    """Keep a fingerprint; `before` is what `facts` said before the files were read. Where it cannot be kept it is not."""
+    """Keep a fingerprint where that is possible; `before` is what `facts` said before the files were read."""
     try:
         if before is None or before != _facts(parts) or sum(size for _, size, _, _ in before) < LEAST_BYTES:
             return

@@ -70,8 +70,14 @@ class Objects:
 
     def take(self, which: Flags | Ints) -> "Objects":
         """Those of a mask, or at these places."""
-        columns = (self.image, self.category, self.box, self.area, self.crowd, self.difficult)
-        return Objects(*(column[which] for column in columns))
+        return Objects(
+            self.image[which],
+            self.category[which],
+            self.box[which],
+            self.area[which],
+            self.crowd[which],
+            self.difficult[which],
+        )
 
     @classmethod
     def of(cls, gt: Mapping[str, Any]) -> "Objects":

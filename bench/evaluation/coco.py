@@ -135,13 +135,11 @@ def _by_hotcoco(scene: Scene, areas: list[list[float]]) -> tuple[_Curves, str]:
         iscrowd=objects.crowd.astype(np.int64),
     )
     columns = (found.image + 1, *found.box.T, found.score, found.category + 1)
-    # Kept to its own lines: hotcoco tells a program's standard output that other areas are not COCO's.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        evaluation = hotcoco.COCOeval(gt, gt.load_res(np.column_stack(columns).astype(np.float64)), "bbox")
-        evaluation.params.area_rng = areas
-        evaluation.evaluate()
-        evaluation.accumulate()
-    result = evaluation.eval
+    evaluation = hotcoco.COCOeval(gt, gt.load_res(np.column_stack(columns).astype(np.float64)), "bbox")
+    evaluation.params.area_rng = areas
+    evaluation.evaluate()
+    evaluation.accumulate()
+    result: Any = evaluation.eval
     return _Curves(np.asarray(result["precision"]), np.asarray(result["recall"])), f"hotcoco {hotcoco.__version__}"
 
 

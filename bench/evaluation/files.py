@@ -71,9 +71,8 @@ def parse_detections(path: Path, data: bytes, known: Known, dialect: Dialect) ->
     if not isinstance(content, list):
         looks = " (this looks like ground truth)" if isinstance(content, dict) and "annotations" in content else ""
         raise UsageError(f"{path}: {ASKED}{looks}")
-    found, problems = _as_arrays(content, known.gt, dialect), ()
-    if found is None:
-        found, problems = read_entries(path, content, known, dialect)
+    arrays = _as_arrays(content, known.gt, dialect)
+    found, problems = (arrays, ()) if arrays is not None else read_entries(path, content, known, dialect)
     return Predicted(found, (*problems, *doubts(path, found, known.gt, dialect)))
 
 

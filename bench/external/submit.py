@@ -55,7 +55,7 @@ class Kept(NamedTuple):
 
 
 def submit(located: Located, tier: Tier, asked: Submission, replace: bool = False) -> Kept:
-    """Check, score and keep the predictions of `asked.file`, as they stand there; nothing is written before all is sound.
+    """Check, score and keep the predictions of `asked.file` as they are; nothing is written before all is sound.
 
     Raises UsageError for a row that the suite lacks, an impossible repetition, one that has an external record
     already (unless `replace`), or a file that does not fit the suite's test split; BenchError for absent data.
