@@ -21,7 +21,6 @@ from bench.schema.placement import Calibration, Policy
 from bench.schema.recipe import Recipe
 from bench.schema.suite import Metric
 
-
 _DATA: TypeAdapter[DataSpec] = TypeAdapter(DataSpec)
 
 
