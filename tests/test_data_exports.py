@@ -26,8 +26,8 @@ def spec(**fields: Any) -> Any:
     return SPEC.validate_json(json.dumps(fields))
 
 
-def read(root: Path, split: str = "test", **fields: Any) -> Dataset:
-    return load(spec(**fields), split, root, root)  # type: ignore[arg-type]
+def read(root: Path, part: str = "test", /, **fields: Any) -> Dataset:
+    return load(spec(**fields), part, root, root)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", sorted(exports.ALL))
