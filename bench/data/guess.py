@@ -14,6 +14,8 @@ KINDS = ("roboflow", "yolo", "voc", "coco")
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 _TRAIN, _HELD_OUT = ("train",), ("test", "val", "valid")
 """Words in the names of files and folders."""
+_LOOKED_FOR = 50
+"""Images of a COCO file that are looked for in a folder."""
 
 
 def guess(folder: Path, kind: str | None, difficult: str) -> dict[str, Any]:
@@ -123,7 +125,9 @@ def _content(file: Path) -> list[str] | None:
 def _split(folder: Path, file: Path) -> dict[str, str]:
     names = _content(file) or []
     near = (file.parent, *_folders(file.parent), folder, *_folders(folder))
-    images = next((at for at in near if names and (at / names[0]).is_file()), None)
+    some = names[:_LOOKED_FOR]
+    # Numbered files of another split may have the same names: most of them must be there.
+    images = next((at for at in near if sum((at / name).is_file() for name in some) * 2 > len(some)), None)
     if images is None:
         raise UsageError(f"{file}: its first image, {names[0] if names else 'none'}, is in no folder below {folder}")
     return {"annotations": _below(folder, file), "images": _below(folder, images)}
