@@ -1,5 +1,7 @@
 """From a suite to its finished table: what is gathered, how it is written, and the command that does it again."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -20,10 +22,20 @@ def make_table(suite: Located, tier: Tier, committed: bool) -> Table:
     return build(gather(suite, tier), published, load(suite, tier))
 
 
-def command(suites: list[str], tier: str, committed: bool, form: str = "github", core: bool = False) -> str:
+def command(
+    suites: list[str],
+    tier: str,
+    committed: bool,
+    form: str = "github",
+    core: bool = False,
+    paper: bool = False,
+    columns: Sequence[str] = (),
+) -> str:
     """The command that makes the same table; without paths, which differ from machine to machine."""
     options = [word for word, given in (("--core", core), ("--committed", committed)) if given]
     options += [f"--format {form}"] if form != "github" else []
+    options += ["--paper"] if paper else []
+    options += [shlex.join(["--columns", *columns])] if columns else []
     return " ".join(["qdet-bench table", *suites, f"--tier {tier}", *options])
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bench.statistics.intervals import t_quantile
 
 ALPHA = 0.05
-"""Of every one-sided test, over all claims of a table."""
+"""Of all one-sided tests of a family of claims together."""
 POWER = 0.8
 
 
@@ -65,22 +65,6 @@ class Paired(NamedTuple):
 def interaction(gain: Sequence[float], other: Sequence[float]) -> list[float]:
     """Seed by seed, by how much one gain exceeds the other, as a gain at INT2 that in full precision."""
     return [one - two for one, two in zip(gain, other, strict=True)]
-
-
-def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
-    """The level at which Holm's procedure tests each hypothesis of a family, in the order given.
-
-    The smallest of m p-values is tested at alpha/m, the next at alpha/(m - 1), and so on; after the first that
-    is not rejected, all further ones are tested at that one's level, which they fail.
-    """
-    levels = [0.0] * len(p_values)
-    level, stopped = alpha, False
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        if not stopped:
-            level = alpha / (len(p_values) - place)
-            stopped = p_values[index] > level
-        levels[index] = level
-    return levels
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

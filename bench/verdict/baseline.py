@@ -96,7 +96,8 @@ def gather_committed(located: Located, tier: Tier) -> Results:
 def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     """Make the local records the baseline; with `rows` only theirs, the others stay as they are.
 
-    Tolerances stay, and so do repetitions of the same protocol that were accepted earlier and are not here.
+    Tolerances stay, and so do repetitions of the same protocol that were accepted earlier and are not here. Of a row that
+    has a record, repetitions that have not run are left for later.
     Returns the file. Raises BenchError where a job of the rows has no sound record, and
     UsageError for a row that the suite does not run.
     """
@@ -108,7 +109,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
                 raise UsageError(f"{located.name} {row} has external records only; {NO_EXTERNAL}")
             raise UsageError(f"{located.name} runs no row {row!r}; it runs {', '.join(known)}")
     wanted = [row for row in results.rows if not rows or row.row.id in rows]
-    entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in row.jobs}
+    entries = {(j.job.row.id, j.job.repetition): _entry(j, row) for row in wanted for j in _begun(row)}
     earlier = load(located, tier)
     if earlier is not None:
         entries = _earlier_repetitions(earlier, results) | entries
@@ -137,6 +138,11 @@ def _earlier_repetitions(earlier: Baseline, results: Results) -> dict[tuple[str,
     here = {(j.job.row.id, j.job.repetition) for j in results.jobs}
     planned = {(job.row.id, job.repetition): job.identity for job in jobs if (job.row.id, job.repetition) not in here}
     return {key: e for key, e in kept.items() if planned.get(key) == e.record.identity}
+
+
+def _begun(row: RowResult) -> list[JobResult]:
+    """The jobs of a row that ran; all of them where none did, so that their absence is named."""
+    return [result for result in row.jobs if result.state != "absent"] or list(row.jobs)
 
 
 def _entry(result: JobResult, row: RowResult) -> Entry:
