@@ -69,7 +69,7 @@ class Answer(NamedTuple):
         return ", ".join(parts)
 
 
-def common_level(claims: int, alpha: float = ALPHA) -> float:
+def common_level(claims: int, alpha: float) -> float:
     """The level of each of so many claims such that all their bounds hold jointly at `alpha` (Bonferroni).
 
     Whatever the claims have in common: no row of a table is independent of the others.

@@ -5,6 +5,7 @@ Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Jo
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -52,14 +53,8 @@ class Paired(NamedTuple):
         return _tail(value - self.mean, self.error, self.n - 1)
 
     def detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
-        """The true difference that `lower(alpha) > 0` finds with this power, the deviation being the true one.
-
-        The noncentrality c of a t variable of n - 1 degrees that lies above t(1 - alpha) with probability `power`,
-        times the standard error.
-        """
-        from scipy.special import nctdtrinc
-
-        return float(nctdtrinc(self.n - 1, 1 - power, t_quantile(1 - alpha, self.n - 1))) * self.error
+        """The true difference that `lower(alpha) > 0` finds with this power, the deviation being the true one."""
+        return _noncentrality(self.n - 1, alpha, power) * self.error
 
 
 def interaction(gain: Sequence[float], other: Sequence[float]) -> list[float]:
@@ -74,6 +69,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+@cache
+def _noncentrality(degrees: int, alpha: float, power: float) -> float:
+    """Of a t variable that lies above t(1 - alpha) with probability `power`."""
+    from scipy.special import nctdtrinc
+
+    return float(nctdtrinc(degrees, 1 - power, t_quantile(1 - alpha, degrees)))
 
 
 def _tail(distance: float, error: float, degrees: int) -> float:

@@ -96,8 +96,8 @@ def gather_committed(located: Located, tier: Tier) -> Results:
 def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     """Make the local records the baseline; with `rows` only theirs, the others stay as they are.
 
-    Tolerances stay, and so do repetitions of the same protocol that were accepted earlier and are not here. Of a row that
-    has a record, repetitions that have not run are left for later.
+    Tolerances stay, and so do repetitions of the same protocol that were accepted earlier and are not here.
+    Of a row that has a record, repetitions that have not run are left for later.
     Returns the file. Raises BenchError where a job of the rows has no sound record, and
     UsageError for a row that the suite does not run.
     """
@@ -135,7 +135,7 @@ def _earlier_repetitions(earlier: Baseline, results: Results) -> dict[tuple[str,
     """Repetitions beyond those that are here, of the very jobs that would be run now."""
     kept = {(e.row, e.repetition): e for e in earlier.entries}
     jobs = plan(results.located, results.tier, further=lambda job: (job.row.id, job.repetition) in kept)
-    here = {(j.job.row.id, j.job.repetition) for j in results.jobs}
+    here = {(j.job.row.id, j.job.repetition) for j in results.jobs if j.state != "absent"}
     planned = {(job.row.id, job.repetition): job.identity for job in jobs if (job.row.id, job.repetition) not in here}
     return {key: e for key, e in kept.items() if planned.get(key) == e.record.identity}
 

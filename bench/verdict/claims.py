@@ -126,7 +126,7 @@ def _judge(results: Results, claim: Claim) -> ClaimVerdict:
         p_of_no_difference(list(groups.values())),
         tuple(pair.repetition for pair in found.pairs),
         _collapsed(claim, found),
-        "; ".join(filter(None, _said(results, claim, status, answer, found))),
+        "; ".join(filter(None, _said(results, claim, answer, found))),
         taints[0] if taints else None,
     )
 
@@ -151,8 +151,9 @@ def _collapsed(claim: Claim, found: Pairs) -> int:
     return sum(collapsed(runs) for runs in rows.values())
 
 
-def _said(results: Results, claim: Claim, status: Status, answer: Answer, found: Pairs) -> list[str]:
+def _said(results: Results, claim: Claim, answer: Answer, found: Pairs) -> list[str]:
     """What lacks, and what the rows differ in beside what is claimed."""
-    one = "one pair has no interval" if answer.n == 1 and status == "inconclusive" else ""
-    unlike = differing(results.located.suite, claim) or ""
-    return [one, found.lacking, unlike]
+    if not found.pairs:
+        return [found.lacking]
+    one = "one pair has no interval" if answer.n == 1 else ""
+    return [one, found.lacking, differing(results.located.suite, claim) or ""]
