@@ -11,7 +11,7 @@ from bench.verdict.gather import Results
 def run_lines(results: Results, metrics: Sequence[str]) -> Iterator[dict[str, str]]:
     """The planned jobs of each row in order, with or without a result, then what was submitted to it.
 
-    Metrics are in percent, at full precision. A row that is reported only has a line without a repetition.
+    Metrics are in percent, to ten digits. A row that is reported only has a line without a repetition.
     """
     for row in results.rows:
         base = {
@@ -34,7 +34,7 @@ def run_lines(results: Results, metrics: Sequence[str]) -> Iterator[dict[str, st
 def _facts(record: Record | None, metrics: Sequence[str]) -> dict[str, str]:
     if record is None:
         return {}
-    values = {name: repr(100 * record.metrics[name]) for name in metrics if record.metrics.get(name, -1) >= 0}
+    values = {name: f"{100 * record.metrics[name]:.10g}" for name in metrics if record.metrics.get(name, -1) >= 0}
     origin = record.provenance
     return {
         **values,
