@@ -36,8 +36,15 @@ def text_of(suite: Located, form: Any = "github", committed: bool = False) -> st
     return render([make_table(suite, "mini", committed)], form, "qdet-bench table toy/table1")
 
 
+def paper_of(text: str) -> list[dict[str, str]]:
+    """The paper's numbers."""
+    return rows_of(text[text.index("**What the paper prints") :])
+
+
 def rows_of(text: str) -> list[dict[str, str]]:
-    """A markdown table as a reader of GitHub sees it."""
+    """The first markdown table as a reader of GitHub sees it."""
+    text = text[text.index("\n|") :].lstrip("\n")
+    text = text[: text.index("\n\n")] if "\n\n" in text else text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[_shown(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
@@ -50,12 +57,13 @@ def _shown(cell: str) -> str:
 def test_markdown_holds_measured_and_published_numbers(suite: Located) -> None:
     rows = rows_of(text_of(suite))
     assert [row["method"] for row in rows] == ["FP", "FP+ft", "LSQ", "LSQ+HarDet*"]
-    fp, ft, _, hardet = rows
-    assert (fp["W/A"], fp["AP"], fp["AP50"], fp["runs"]) == ("32/32", "51.23", "71.23", "1")
-    assert (fp["paper AP"], fp["paper AP50"], fp["paper AP75"]) == ("31.7", "49.6", "33.4")
+    fp, _, _, hardet = rows
+    assert (fp["W/A"], fp["AP"], fp["AP50"], fp["runs"]) == ("32/32", "51.23 †", "71.23 †", "1")
     assert (fp["state"], fp["baseline"]) == ("ok", "no baseline")
-    assert ft["paper AP"] == ""
-    assert (hardet["AP"], hardet["paper AP"]) == ("", "28.8 (?)")
+    printed = {row["method"]: row for row in paper_of(text_of(suite))}
+    assert [*printed] == ["FP", "LSQ", "LSQ+HarDet*"]
+    assert [printed["FP"][name] for name in ("AP", "AP50", "AP75")] == ["31.7", "49.6", "33.4"]
+    assert (hardet["AP"], printed["LSQ+HarDet*"]["AP"]) == ("", "28.8 (?)")
     assert hardet["state"] == "not run: no recipe was released"
     assert "detector" not in fp
 
@@ -67,8 +75,13 @@ def test_caution_stands_before_the_numbers(suite: Located) -> None:
     assert "generated drawings, 64 px), tier mini; the paper's columns are COCO val2017" in text
 
 
+def notes_of(suite: Located) -> str:
+    table = make_table(suite, "mini", committed=False)
+    return "\n".join([*table.notes, *table.provenance])
+
+
 def test_notes(suite: Located) -> None:
-    notes = "\n".join(make_table(suite, "mini", committed=False).notes)
+    notes = notes_of(suite)
     for part in (
         "HQOD: Harmonious Quantization for Object Detection (ICME 2024), arXiv 2408.02561, Table III (T-HQOD-3)",
         "trust mark paper",
@@ -89,7 +102,8 @@ def test_notes_name_rows_that_differ(suite: Located) -> None:
     origin = {"commit": "d" * 40, "dirty": True, "source": "b" * 64, "arguments": [], "asked_by": job.name}
     problems = {"pin": job.raw["data"]["pin"], "splits": {}, "problems": ["train: empty 3.xml: no object"]}
     store_record(suite, job, provenance=origin, data=problems)
-    notes = "\n".join(make_table(suite, "mini", committed=False).notes)
+    notes = notes_of(suite)
+    assert "Run from trees with changes that were not committed, so no claim counts them: lsq 0." in notes
     assert "lsq: Code: commit dddddddddddd, with changes that were not committed" in notes
     assert "fp, fp-ft: Code: commit aaaaaaaaaaaa" in notes
     assert "problems found by the reader: train: empty 3.xml: no object" in notes
@@ -118,7 +132,7 @@ def test_several_seeds(tmp_path: Path) -> None:
     suite = located(tmp_path, data)
     measure_all(suite)
     row = rows_of(text_of(suite))[2]
-    assert (row["AP"], row["runs"]) == ("51.00", "3")
+    assert (row["AP"], row["runs"]) == ("51.00 ± 2.48", "3")
     runs = json.loads(text_of(suite, "json"))["tables"][0]["rows"][2]["runs"]
     assert [run["record"]["metrics"]["AP"] for run in runs] == [0.5, 0.51, 0.52]
     Store(tmp_path).folder(job_of(suite, "lsq", 1).identity).record_file.unlink()
@@ -135,7 +149,7 @@ def test_times_of_a_rows_runs_are_one_range(tmp_path: Path) -> None:
     cost = record(job).model_dump(mode="json")["cost"]
     cost["phases"]["train"]["wall_s"] = 19.6
     store_record(suite, job, cost=cost)
-    notes = "\n".join(make_table(suite, "mini", committed=False).notes)
+    notes = notes_of(suite)
     assert "; lsq 4 steps, 9 to 21 s in 2 runs." in notes
 
 
@@ -145,7 +159,7 @@ def test_committed_table_needs_no_local_record_and_stays_the_same(suite: Located
     for folder in Store(suite.root).jobs.iterdir():
         (folder / "record.json").unlink()
     assert text_of(suite, committed=True) == text
-    assert rows_of(text)[0]["AP"] == "51.23" and "baseline" not in rows_of(text)[0]
+    assert rows_of(text)[0]["AP"] == "51.23 †" and "baseline" not in rows_of(text)[0]
 
 
 def test_committed_table_says_that_the_protocol_moved_on(suite: Located) -> None:
@@ -158,7 +172,18 @@ def test_committed_table_says_that_the_protocol_moved_on(suite: Located) -> None
 
 def test_csv_reads_back(suite: Located) -> None:
     rows = list(csv.DictReader(io.StringIO(text_of(suite, "csv"))))
-    assert [row["AP"] for row in rows] == ["51.23", "50.00", "50.00", ""]
+    assert [row["AP"] for row in rows] == ["51.2345", "50", "50", ""]
+    assert [(row["row"], row["repetition"]) for row in rows] == [
+        ("fp", "0"),
+        ("fp-ft", "0"),
+        ("lsq", "0"),
+        ("hardet", ""),
+    ]
+    assert (rows[0]["environment"], rows[0]["dirty"], rows[3]["state"]) == (
+        "e" * 16,
+        "no",
+        "not run: no recipe was released",
+    )
     assert {row["data"] for row in rows} == {"Shapes-VOC (generated drawings, 64 px)"}
     assert rows[0]["suite"] == "toy/table1" and rows[0]["tier"] == "mini"
 
@@ -196,7 +221,7 @@ def test_csv_and_json_keep_text(nasty: Located) -> None:
 def test_latex_is_escaped(nasty: Located) -> None:
     text = text_of(nasty, "latex")
     body = text[text.index("\\midrule") : text.index("\\bottomrule")].splitlines()
-    assert [len(re.split(r"(?<!\\)&", line)) for line in body[1:5]] == [11] * 4
+    assert [len(re.split(r"(?<!\\)&", line)) for line in body[1:5]] == [8] * 4
     tex = (
         r"a|b \textbackslash{} `c` *d* \_e\_ \ensuremath{<}f\ensuremath{>} 50\% \& \$x\$ \#1 \{g\} "
         r"\textasciitilde{}h\^{}"
@@ -220,7 +245,7 @@ def test_voc_metric_has_its_own_column(tmp_path: Path) -> None:
     suite = located(tmp_path, data)
     store_record(suite, job_of(suite, "fp"), metrics={"mAP": 0.7})
     table = make_table(suite, "mini", committed=False)
-    assert rows_of(text_of(suite))[0]["mAP"] == "70.00"
+    assert rows_of(text_of(suite))[0]["mAP"] == "70.00 †"
     assert "VOC mAP at 11 recall levels, IoU 0.5, inclusive pixels" in table.notes[0]
 
 
@@ -231,21 +256,21 @@ def test_suite_without_published_numbers(tmp_path: Path) -> None:
     data["policies"] = {}
     data["rows"][0].pop("published")
     text = text_of(located(tmp_path, data))
-    assert "paper" not in text.split("| method")[1].splitlines()[0]
+    assert "What the paper prints" not in text
     assert "Measured on Shapes-VOC (generated drawings, 64 px), tier mini." in text
 
 
 def test_published_numbers_elsewhere(suite: Located) -> None:
     (suite.root / "baselines" / "published" / "hqod.yaml").unlink()
     table = make_table(suite, "mini", committed=False)
-    assert "paper AP" not in [column.heading for column in table.columns]
+    assert table.paper is None
     assert "The paper's numbers, T-HQOD-3 of hqod.yaml, are not below this root." in table.notes
 
 
 @pytest.mark.parametrize("form", ["github", "latex", "csv", "json"])
 def test_command_writes_a_file(suite: Located, capsys: pytest.CaptureFixture[str], form: str) -> None:
     options: dict[str, Any] = {"root": suite.root, "suites": [suite.name], "tier": "mini", "format": form}
-    args = argparse.Namespace(**options, committed=False, output=None)
+    args = argparse.Namespace(**options, committed=False, output=None, core=False, paper=False, columns=[])
     assert table_command.run(args) == 0
     shown = capsys.readouterr().out
     args.output = suite.root / "out" / "table.txt"
@@ -265,3 +290,38 @@ def test_command_writes_a_file(suite: Located, capsys: pytest.CaptureFixture[str
 def test_data_are_named_by_their_folder(path: str, name: str) -> None:
     data = VocData(kind="voc", path=path, train=("train",), test=("test", "extra"), difficult="crowd")
     assert data_name(data) == f"{name} (VOC form): test, extra"
+
+
+def test_a_row_of_several_runs_has_a_line_a_run_in_csv(tmp_path: Path) -> None:
+    data = suite_data()
+    data["tiers"]["mini"]["seeds"] = 2
+    suite = located(tmp_path, data)
+    measure_all(suite)
+    Store(tmp_path).folder(job_of(suite, "lsq", 1).identity).record_file.unlink()
+    rows = [row for row in csv.DictReader(io.StringIO(text_of(suite, "csv"))) if row["row"] == "lsq"]
+    assert [(row["repetition"], row["AP"], row["state"]) for row in rows] == [("0", "50", "ok"), ("1", "", "absent")]
+
+
+def test_long_provenance_is_folded_away(suite: Located) -> None:
+    text = text_of(suite)
+    folded = text[text.index("<details>") : text.index("</details>")]
+    assert "Environment eeeeeeeeeeeeeeee" in folded and "commit aaaaaaaaaaaa" in folded and "arXiv 2408.02561" in folded
+    assert "Environment eeee" not in text[: text.index("<details>")] and "FP+ft 32/32: not in the paper" not in folded
+
+
+def test_latex_for_a_manuscript(suite: Located, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.cli.main import main
+
+    command = ["--root", str(suite.root), "table", suite.name]
+    assert main([*command, "--format", "latex", "--paper", "--columns", "method", "AP"]) == 0
+    text = capsys.readouterr().out
+    assert "\\label{tab:toy-table1-mini}" in text and "\\toprule" in text and "footnotesize" not in text
+    assert " method " in text and "AP50" not in text and "51.23 \\dag{}" in text
+    assert "--format latex --paper --columns method AP`" in text.splitlines()[0]
+    for wrong, words in (
+        (["--format", "latex", "--paper", "--columns", "nil"], "--columns nil: the table has method, W/A, AP"),
+        (["--paper"], "--paper belongs to --format latex, found github"),
+        (["--columns", "AP"], "--columns belongs to --format latex --paper"),
+    ):
+        assert main([*command, *wrong]) == 2
+        assert words in capsys.readouterr().err

@@ -87,6 +87,8 @@ class _Judged(NamedTuple):
 
 
 def _as_json(found: _Judged) -> dict[str, Any]:
+    from bench.plan.evidence import as_json as evidence
+
     return {
         "suite": found.suite.name,
         "tier": found.tier,
@@ -94,6 +96,7 @@ def _as_json(found: _Judged) -> dict[str, Any]:
         "rows": len(found.rows),
         "compared": len(found.compared),
         "verdicts": [verdict.as_json() for verdict in found.verdicts],
+        "evidence": evidence(found.suite.suite, found.tier),
         "claims": [claim.as_json() for claim in found.claims],
     }
 
@@ -124,11 +127,14 @@ def _text(found: _Judged, gate: bool) -> str:
 def _claims(found: _Judged) -> str:
     from tabulate import tabulate
 
-    from bench.report.claims import HEADINGS, lines, notes
+    from bench.report.claims import grids, notes
 
-    cells = lines(found.claims, found.tier, found.suite.suite.tiers[found.tier])
-    table = tabulate(cells, HEADINGS, tablefmt="plain", disable_numparse=True)
-    return "\n".join([*(line.rstrip() for line in table.splitlines()), *notes(found.claims)])
+    parts = []
+    for grid in grids(found.claims, found.suite.suite, found.tier):
+        headings = [column.heading for column in grid.columns]
+        table = tabulate(grid.rows, headings, tablefmt="plain", disable_numparse=True)
+        parts += [f"{grid.title}:", *(line.rstrip() for line in table.splitlines())]
+    return "\n".join([*parts, *notes(found.claims, found.suite.suite, found.tier)])
 
 
 def _status(verdict: "Verdict") -> str:

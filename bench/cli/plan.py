@@ -30,6 +30,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan; 0, since nothing has failed by planning."""
+    from bench.plan.evidence import as_json, sentences
     from bench.plan.jobs import plan
     from bench.plan.standing import Standing, standings
     from bench.records.store import Store
@@ -37,16 +38,21 @@ def run(args: argparse.Namespace) -> int:
 
     check_seeds(args.seeds)
     store, found = Store(args.root.resolve()), []
-    for suite in located(args):
+    suites = located(args)
+    for suite in suites:
         jobs = plan(suite, args.tier, tuple(args.rows), args.seeds)
         committed = {job.identity for job in committed_starts(suite, args.tier, jobs)}
         for standing in standings(jobs, store):
             taken = standing.job.identity in committed
             found.append(Standing(standing.job, "done", (COMMITTED,)) if taken else standing)
     if args.json:
-        print_json(_facts(found, args.tier))
+        evidence = {suite.name: as_json(suite.suite, args.tier) for suite in suites}
+        print_json({**_facts(found, args.tier), "evidence": evidence})
     else:
         _print(found)
+        for suite in suites:
+            if suite.suite.claims:
+                print(f"{suite.name}: {' '.join(sentences(suite.suite, args.tier))}")
     return 0
 
 

@@ -74,7 +74,11 @@ def _print(facts: dict[str, Any], args: argparse.Namespace) -> None:
 
 
 def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
+    from bench.plan.evidence import as_json as evidence
+
     blocked = {job.blocked for job in jobs} - {None}
+    suite = located.suite
+    plan = {"evidence": evidence(suite, jobs[0].tier)} if jobs and (suite.claims or suite.evidence) else {}
     return {
         "data": jobs[0].protocol.data.model_dump(mode="json") if jobs else None,
         "blocked": sorted(map(str, blocked)),
@@ -84,6 +88,7 @@ def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
             for name, declared in (("claims", located.suite.claims), ("regime", located.suite.regime))
             if declared
         },
+        **plan,
     }
 
 
@@ -104,10 +109,18 @@ def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
         if row.published is not None:
             facts["published"] = published.get(row.published, {"id": row.published})
         if own:
-            # Of one row's jobs only the seeds differ.
+            # Of one row's jobs only the seeds differ, and the models that they start from.
             facts["start"] = own[0].start.name if own[0].start else None
             facts["protocol"] = {key: value for key, value in own[0].raw.items() if key != "seeds"}
-            facts["jobs"] = [{"identity": job.identity, "seeds": dump(job.protocol.seeds)} for job in own]
+            several = len({job.protocol.start for job in own}) > 1
+            facts["jobs"] = [
+                {
+                    "identity": job.identity,
+                    **({"start": job.start.identity} if several and job.start else {}),
+                    "seeds": dump(job.protocol.seeds),
+                }
+                for job in own
+            ]
         rows.append(facts)
     return rows
 

@@ -20,8 +20,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The table of a suite: what was measured here, beside what its paper printed.",
     )
     add_suites(parser)
-    parser.add_argument("--format", choices=FORMATS, help="default: github; csv holds no claims")
+    parser.add_argument("--format", choices=FORMATS, help="default: github; csv: a line a run")
     add_json(parser, "the same as --format json")
+    parser.add_argument("--paper", action="store_true", help="with latex: for a manuscript, labelled and without notes")
+    parser.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="with --paper: these columns alone")
     parser.add_argument("--committed", action="store_true", help="the committed baseline's results, not the local ones")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file")
     parser.set_defaults(run=run)
@@ -29,6 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Always 0: an incomplete table is printed with what it lacks; `check` is the gate."""
+    from bench.report.latex import manuscript
     from bench.report.make import command, make_table, save
     from bench.report.render import render
 
@@ -37,10 +40,15 @@ def run(args: argparse.Namespace) -> int:
     form: Format = "json" if args.json else args.format or "github"
     if args.output is not None and not args.output.name:
         raise UsageError(f"--output {args.output}: is a folder; the name of a file is wanted")
+    if args.paper and form != "latex":
+        raise UsageError(f"--paper belongs to --format latex, found {form}")
+    if args.columns and not args.paper:
+        raise UsageError("--columns belongs to --format latex --paper")
     suites = located(args)
     tables = [make_table(suite, args.tier, args.committed) for suite in suites]
-    again = command([s.name for s in suites], args.tier, args.committed, form, args.core)
-    text = render(tables, form, again)
+    names = [suite.name for suite in suites]
+    again = command(names, args.tier, args.committed, form, args.core, args.paper, args.columns)
+    text = manuscript(tables, again, args.columns) if args.paper else render(tables, form, again)
     if args.output is None:
         sys.stdout.write(text)
     else:

@@ -64,8 +64,9 @@ def plan(
 ) -> list[Job]:
     """The jobs of a suite at a tier, each after the one it starts from.
 
-    `rows` restricts to these ids (and what they start from); `seeds` replaces the tier's number of
-    repetitions; `further` says of each one beyond these whether it is wanted too, up to the first that is not.
+    Whole repetitions come one after the other, so that work that is cut short leaves complete ones. `rows` restricts to
+    these ids (and what they start from); `seeds` replaces the tier's number of repetitions; `further` says of each one
+    beyond these whether it is wanted too, up to the first that is not.
     Raises UsageError for a tier or row that the suite does not have.
     """
     suite = located.suite
@@ -79,12 +80,13 @@ def plan(
     builder = _Builder(located, tier, spec)
     for row in runnable:
         if not rows or row.id in rows:
-            number = 1 if row.start is None else seeds or spec.seeds
+            repeated = spec.is_repeated(row)
+            number = (seeds or spec.seeds) if repeated else 1
             for repetition in range(number):
                 builder.job(row, repetition)
-            if further is not None and row.start is not None:
+            if further is not None and repeated:
                 builder.further(row, number, further)
-    return list(builder.jobs.values())
+    return sorted(builder.jobs.values(), key=lambda job: job.repetition)
 
 
 class _Builder:
@@ -107,7 +109,7 @@ class _Builder:
     def job(self, row: Row, repetition: int) -> Job:
         key = (row.id, repetition)
         if key not in self.jobs:
-            start = None if row.start is None else self.job(self.located.suite.row(row.start), 0)
+            start = None if row.start is None else self._start(self.located.suite.row(row.start), repetition)
             protocol = self._protocol(row, repetition, start)
             recipe = self.spec.recipe(row)
             self.jobs[key] = Job(
@@ -127,11 +129,15 @@ class _Builder:
     def further(self, row: Row, repetition: int, wanted: Callable[[Job], bool]) -> None:
         """The repetitions from this one on, as far as they are wanted."""
         while repetition < MOST_SEEDS:
-            self.job(row, repetition)
-            if not wanted(self.jobs[row.id, repetition]):
-                del self.jobs[row.id, repetition]
+            before = dict(self.jobs)
+            if not wanted(self.job(row, repetition)):
+                self.jobs = before
                 return
             repetition += 1
+
+    def _start(self, row: Row, repetition: int) -> Job:
+        own = self.spec.checkpoints == "own" and self.spec.is_repeated(row)
+        return self.job(row, repetition if own else 0)
 
     def _absent_weights(self, row: Row) -> tuple[str, ...]:
         init = self.spec.scale(row).init

@@ -1,55 +1,103 @@
-"""The claims of a suite as a table of their own, below the rows that they are about."""
+"""The claims of a suite, a table a family, below the rows that they are about."""
 
 from collections.abc import Iterator, Sequence
 
+from bench.plan.evidence import sentences
+from bench.report.grid import Column, Grid
 from bench.report.wording import data_name
-from bench.schema.suite import Tier, TierSpec
+from bench.schema.suite import Suite, Tier
+from bench.statistics.claims import common_level
+from bench.statistics.regime import LEAST_AP, MOST_LEFT
 from bench.verdict.claims import ClaimVerdict
 
-HEADINGS = ("claim", "verdict", "gain", "lower bound", "upper bound", "pairs", "detectable", "paper gain", "size")
-NUMERIC = frozenset({"gain", "lower bound", "upper bound", "pairs", "detectable", "paper gain"})
+COLUMNS = (
+    Column("claim"),
+    Column("verdict"),
+    Column("gain", numeric=True),
+    Column("lower bound", numeric=True),
+    Column("upper bound", numeric=True),
+    Column("pairs", numeric=True),
+    Column("sign test"),
+    Column("collapsed", numeric=True),
+    Column("detectable", numeric=True),
+    Column("paper gain", numeric=True),
+    Column("size"),
+)
 
 
-def lines(claims: Sequence[ClaimVerdict], tier: Tier, spec: TierSpec) -> list[tuple[str, ...]]:
-    """A line a claim; the verdict has tier and data set in its cell, since it is true of these alone."""
-    where = f"{tier}, {data_name(spec.data)}"
-    return [_line(found, tier, where) for found in claims]
+def grids(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[Grid]:
+    """The claims of each family; a verdict has tier and data set in its cell, since it is true of these alone."""
+    where = f"{tier}, {data_name(suite.tiers[tier].data)}"
+    for name in dict.fromkeys(found.family for found in claims):
+        lines = tuple(_line(found, tier, where) for found in claims if found.family == name)
+        yield Grid(COLUMNS, lines, _title(name, suite, tier))
 
 
-def notes(claims: Sequence[ClaimVerdict]) -> Iterator[str]:
-    """How to read them, then what is said of each."""
-    tested = sum(found.answer.lower is not None and found.status != "out of regime" for found in claims)
-    yield (
-        "Claims: differences in points of the metric, paired by seed within one environment; one-sided 95 % bounds, "
-        f"corrected by Holm over the {tested} claims that could be tested, each at the level in brackets. They "
-        "condition on one FP checkpoint (or one an environment), this data set and this schedule. Detectable: the true "
-        "gain that such a test finds with 80 % power. Size: whether one further pair may give the paper's gain (95 %); "
-        "at tier paper only."
-    )
+def notes(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[str]:
+    """The plan of the evidence, how to read claims, then what is said of each."""
+    if not claims:
+        return
+    yield from sentences(suite, tier)
+    if any(found.family for found in claims):
+        yield (
+            "Claims: differences in points of the metric, paired by repetition within one environment, with one-sided "
+            "bounds by Student's t. Sign test: how many pairs gain, and the exact p that as many do by chance; where "
+            "it does not say the same at the same level, the verdict depends on near-symmetry. Collapsed: runs more "
+            "than 5 robust deviations below the others of their row. Detectable: the true gain that such a test finds "
+            "with 80 % power. Size: whether one further pair may give the paper's gain (95 %); at tier paper only. Out "
+            "of regime also: full precision below "
+            f"{LEAST_AP:g} AP, or beaten by its control by more than {MOST_LEFT:g}."
+        )
     for found in claims:
-        why = f" {found.status}: {found.message}." if found.message else ""
-        yield f"Claim {found.claim.id}: {found.claim.source}, {found.claim.metric}.{why}"
+        yield f"Claim {found.claim.id}: {found.claim.source}, {found.claim.metric}. {' '.join(_said(found))}".rstrip()
+
+
+def _title(family: str | None, suite: Suite, tier: Tier) -> str:
+    spec = suite.tiers[tier]
+    if family is None:
+        return "Claims: a survey, none is tested"
+    number = next(found[1] for claim in suite.claims if (found := suite.family(claim.id)) and found[0] == family)
+    level = 100 * (1 - common_level(len(number.claims), number.level))
+    many = "1 claim" if len(number.claims) == 1 else f"{len(number.claims)} claims"
+    return f"Claims, family {family} ({many}): each bound at {level:.4g} %, checkpoints {spec.checkpoints}"
+
+
+def _said(found: ClaimVerdict) -> Iterator[str]:
+    if found.status in ("interim", "out of regime") and found.answer.n > 1:
+        yield f"Without that it would read: {found.answer.words}."
+    if found.message:
+        yield f"{found.message[0].upper()}{found.message[1:]}."
+    if found.regime != "in" and found.repetitions:
+        yield f"Regime {found.regime}: {found.regime_why}."
+    if len(found.environments) > 1:
+        each = "; ".join(f"{one.mean:+.2f} in {one.pairs} pairs of {one.key}" for one in found.environments)
+        p = "too few to test" if found.environments_p is None else f"p of no difference {found.environments_p:.3f} (F)"
+        yield f"By environment: {each}; {p}."
 
 
 def _line(found: ClaimVerdict, tier: Tier, where: str) -> tuple[str, ...]:
     claim, answer = found.claim, found.answer
+    tested, any_pair = found.family is not None, answer.n > 0
     taint = f", tainted: {found.taint}" if found.taint else ""
-    verdict = found.status if found.status == "not run" else f"{found.status}{taint} ({where})"
+    verdict = found.words if found.status in ("not run", "survey") else f"{found.words}{taint} ({where})"
+    published = claim.published is not None
     return (
         claim.text,
         verdict,
         _signed(answer.mean),
-        _bound(answer.lower, answer.lower_level),
-        _bound(answer.upper, answer.upper_level),
-        str(answer.n) if answer.n else "",
-        "" if answer.detectable is None else f"{answer.detectable:.2f}",
-        "" if claim.published is None else f"+{claim.published:g}",
-        "" if claim.published is None or not answer.n else "other data" if tier != "paper" else answer.size or "",
+        _signed(answer.lower if tested else None),
+        _signed(answer.upper if tested else None),
+        str(answer.n) if any_pair else "",
+        f"{answer.positive} of {answer.n}, p {_p(answer.sign)}" if tested and any_pair else "",
+        str(found.collapsed) if any_pair else "",
+        "" if answer.detectable is None or not tested else f"{answer.detectable:.2f}",
+        f"+{claim.published:g}" if published else "",
+        "" if not published or not any_pair else "other data" if tier != "paper" else answer.size or "",
     )
 
 
-def _bound(value: float | None, level: float | None) -> str:
-    return "" if value is None or level is None else f"{value:+.2f} ({100 * (1 - level):.3g} %)"
+def _p(value: float | None) -> str:
+    return "1" if value is None else f"{value:.2g}"
 
 
 def _signed(value: float | None) -> str:

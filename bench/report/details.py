@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.external.gather import ExternalResult
+from bench.plan.evidence import as_json as evidence
 from bench.records.record import Record
 from bench.report.notes import caution
 from bench.report.wording import data_name, runs_state, why_no_result
@@ -36,6 +37,7 @@ def as_json(
         "caution": caution(results, table),
         "published": None if table is None else table.model_dump(mode="json", exclude={"rows"}),
         "rows": [_row(row, table, [v for v in verdicts if v.row == row.row.id]) for row in results.rows],
+        "evidence": evidence(suite, results.tier),
         "claims": [found.as_json() for found in claims],
     }
 

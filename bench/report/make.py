@@ -1,5 +1,6 @@
 """From a suite to its finished table: what is gathered, how it is written, and the command that does it again."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,10 +45,20 @@ def accept_results(results: Results, rows: Sequence[str] = ()) -> list[Path]:
     return [*files, path]
 
 
-def command(suites: list[str], tier: str, committed: bool, form: str = "github", core: bool = False) -> str:
+def command(
+    suites: list[str],
+    tier: str,
+    committed: bool,
+    form: str = "github",
+    core: bool = False,
+    paper: bool = False,
+    columns: Sequence[str] = (),
+) -> str:
     """The command that makes the same table; without paths, which differ from machine to machine."""
     options = [word for word, given in (("--core", core), ("--committed", committed)) if given]
     options += [f"--format {form}"] if form != "github" else []
+    options += ["--paper"] if paper else []
+    options += [shlex.join(["--columns", *columns])] if columns else []
     return " ".join(["qdet-bench table", *suites, f"--tier {tier}", *options])
 
 

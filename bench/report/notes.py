@@ -1,12 +1,14 @@
 """The notes below a table: where its numbers come from and what they do not say."""
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from bench.evaluation.metric import metric_of
 from bench.records.record import Record
 from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped
 from bench.schema.published import PublishedTable
-from bench.verdict.faults import fault, sound_external, taint, undefined
+from bench.statistics.environments import p_of_no_difference
+from bench.verdict.faults import fault, headline, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
@@ -35,12 +37,10 @@ def caution(results: Results, table: PublishedTable | None) -> str | None:
 
 
 def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> Iterator[str]:
-    """All notes, the paper's first, those on the machine last."""
+    """What a reader of the numbers must know; `provenance` has the rest."""
     spec = results.located.suite.tiers[results.tier]
     yield f"Measured: {metric_of(spec.metric).words()}; of several runs the mean."
-    if table is not None:
-        yield from _published(results, table)
-    elif (named := results.located.suite.published) is not None:
+    if table is None and (named := results.located.suite.published) is not None:
         yield f"The paper's numbers, {named.table} of {named.file}.yaml, are not below this root."
     for row in results.rows:
         if row.row.reconstruction is not None:
@@ -52,6 +52,7 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
     sound = [(r.job, r.record) for r in results.jobs if r.record is not None and fault(r) is None]
     pairs = [(job.row.id, record) for job, record in sound]
     yield from _tainted(pairs)
+    yield from _dirty(results)
     yield from _external(results)
     for verdict in verdicts:
         if verdict.kind == "baseline" and verdict.message:
@@ -59,9 +60,17 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
             yield f"Baseline, {verdict.row}{seed}: {verdict.status}: {verdict.message}"
     if committed:
         yield from _stale(results)
-    yield from _measurement(
-        pairs, [(f"{row.row.id} {EXTERNAL}", e) for row in results.rows for e in sound_external(row)]
-    )
+
+
+def provenance(results: Results, table: PublishedTable | None) -> Iterator[str]:
+    """Where the numbers come from: the paper first, then times, data, environments and code."""
+    if table is not None:
+        yield from _published(results, table)
+    sound = [(r.job.row.id, r.record) for r in results.jobs if r.record is not None and fault(r) is None]
+    external: list[tuple[str, Record]] = [
+        (f"{row.row.id} {EXTERNAL}", e) for row in results.rows for e in sound_external(row)
+    ]
+    yield from _measurement(sound, external)
 
 
 def _published(results: Results, table: PublishedTable) -> Iterator[str]:
@@ -85,6 +94,14 @@ def _published(results: Results, table: PublishedTable) -> Iterator[str]:
 def _tainted(pairs: list[tuple[str, Record]]) -> Iterator[str]:
     found = [(row, f"tainted: {why}") for row, record in pairs if (why := taint(record)) is not None]
     yield from grouped(found, len({row for row, _ in pairs}))
+
+
+def _dirty(results: Results) -> Iterator[str]:
+    dirty = [r.job for r in results.jobs if r.record is not None and r.record.provenance.dirty]
+    if dirty:
+        rows = dict.fromkeys(job.row.id for job in dirty)
+        runs = (f"{row} {', '.join(str(job.repetition) for job in dirty if job.row.id == row)}" for row in rows)
+        yield f"Run from trees with changes that were not committed, so no claim counts them: {'; '.join(runs)}."
 
 
 def _external(results: Results) -> Iterator[str]:
@@ -118,10 +135,15 @@ def _is_stale(result: JobResult) -> bool:
 
 def _measurement(pairs: list[tuple[str, Record]], external: list[tuple[str, Record]]) -> Iterator[str]:
     among = len({row for row, _ in [*pairs, *external]})
+    runs: dict[str, list[Record]] = {}
+    for row, record in pairs:
+        runs.setdefault(row, []).append(record)
     if pairs:
         yield f"Training steps and wall time of each row's runs: {'; '.join(_runs(pairs))}."
     for say in (_data, _environment, _code):
         yield from grouped(((row, say(record)) for row, record in [*pairs, *external]), among)
+    if several := [text for row in runs if (text := _by_environment(row, runs[row])) is not None]:
+        yield f"Rows by environment, with the p of no difference between them (F): {'; '.join(several)}."
 
 
 def _runs(pairs: list[tuple[str, Record]]) -> Iterator[str]:
@@ -133,6 +155,19 @@ def _runs(pairs: list[tuple[str, Record]]) -> Iterator[str]:
     for row, took in times.items():
         low, high = min(took), max(took)
         yield row + (f"{high:.0f} s" if len(took) == 1 else f"{low:.0f} to {high:.0f} s in {len(took)} runs")
+
+
+def _by_environment(row: str, records: list[Record]) -> str | None:
+    """What each environment measured of a row, and whether they differ; None where all runs are of one."""
+    groups: dict[str, list[float]] = {}
+    for record in records:
+        if (name := headline(record)) is not None:
+            groups.setdefault(record.environment_key, []).append(100 * record.metrics[name])
+    if len(groups) < 2:
+        return None
+    p = p_of_no_difference(list(groups.values()))
+    each = ", ".join(f"{fmean(values):.2f} in {len(values)} of {key}" for key, values in groups.items())
+    return f"{row} {each}" + ("" if p is None else f" (p {p:.3f})")
 
 
 def _data(record: Record) -> str:

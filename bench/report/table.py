@@ -1,43 +1,28 @@
 """The model of a results table: what a suite measured at a tier, beside what its paper printed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.evaluation.metric import metric_of
 from bench.records.record import Record
-from bench.report.claims import lines as claim_lines
+from bench.report.cells import BEST_NOTE, INTERVAL_NOTES, ONE_RUN, ONE_RUN_NOTE, best_cell, mean_cell
+from bench.report.claims import grids as claim_grids
 from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
-from bench.report.notes import caution, notes
-from bench.report.wording import EXTERNAL, data_name, percent, printed, runs_state
+from bench.report.grid import Column, Grid
+from bench.report.notes import caution, notes, provenance
+from bench.report.paper import paper_grid
+from bench.report.runs import run_lines
+from bench.report.wording import EXTERNAL, data_name, runs_state
 from bench.schema.published import PublishedTable
 from bench.schema.suite import Row
-from bench.statistics.intervals import seed_interval
 from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge
 from bench.verdict.claims import judge as judge_claims
 from bench.verdict.faults import sound_external, sound_runs
 from bench.verdict.gather import Results, RowResult
-from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
-
-SEED_NOTE = (
-    "± seeds: half the 95 % interval of the mean over training seeds (Student's t); it conditions on one FP "
-    "checkpoint, this data set and one environment, and says nothing of other images."
-)
-BEST_NOTE = (
-    "Best: the mean of each run's best evaluation, during training or after it; it is chosen on the very images that "
-    "score it, as HQOD reports its epochs. Every other number is of the last step, and so are claims and baselines."
-)
-
-
-class Column(NamedTuple):
-    """A heading, and whether numbers stand below it."""
-
-    heading: str
-    numeric: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,13 +35,28 @@ class Table:
     data: str
     caution: str | None
     """What a reader must know before looking at the numbers."""
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    claims: tuple[tuple[str, ...], ...]
-    """Lines below `bench.report.claims.HEADINGS`; none where the suite claims nothing."""
+    measured: Grid
+    claims: tuple[Grid, ...]
+    """One a family; none where the suite claims nothing."""
+    paper: Grid | None
+    """What the paper prints of these rows."""
     notes: tuple[str, ...]
+    provenance: tuple[str, ...]
+    """Long notes on where the numbers come from, which a page folds away."""
+    runs: tuple[dict[str, str], ...]
+    """A line a run, for CSV."""
     content: dict[str, Any]
     """Everything, for JSON."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of what was measured."""
+        return self.measured.columns
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """What was measured."""
+        return self.measured.rows
 
 
 def build(results: Results, table: PublishedTable | None, baseline: Baseline | None, committed: bool = False) -> Table:
@@ -65,7 +65,7 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
     spec = suite.tiers[results.tier]
     verdicts = judge(results, None if committed else baseline, table)
     claims = judge_claims(results)
-    columns = _Columns(results, table, metric_of(spec.metric).columns, committed)
+    columns = _Columns(results, metric_of(spec.metric).columns, committed)
     rows: list[tuple[str, ...]] = []
     for row in results.rows:
         rows += columns.lines(row, [v for v in verdicts if v.row == row.row.id])
@@ -75,31 +75,37 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
         tier=results.tier,
         data=data_name(spec.data),
         caution=caution(results, table),
-        columns=columns.headings,
-        rows=tuple(rows),
-        claims=tuple(claim_lines(claims, results.tier, spec)),
+        measured=Grid(columns.headings, tuple(rows)),
+        claims=tuple(claim_grids(claims, suite, results.tier)),
+        paper=paper_grid(results, table),
         notes=(
             *notes(results, table, [] if committed else verdicts, committed),
-            *([SEED_NOTE] if columns.seeds else []),
-            *([BEST_NOTE] if columns.best else []),
-            *(claim_notes(claims) if claims else ()),
+            *_cell_notes(rows, spec.checkpoints, columns.best),
+            *claim_notes(claims, suite, results.tier),
         ),
+        provenance=tuple(provenance(results, table)),
+        runs=tuple(run_lines(results, columns.measured)),
         content=as_json(results, table, verdicts, claims, committed),
     )
+
+
+def _cell_notes(rows: Sequence[tuple[str, ...]], checkpoints: str, best: bool) -> Iterator[str]:
+    text = " ".join(cell for row in rows for cell in row)
+    if " ± " in text:
+        yield INTERVAL_NOTES[checkpoints]
+    if f" {ONE_RUN}" in text:
+        yield ONE_RUN_NOTE
+    if best:
+        yield BEST_NOTE
 
 
 class _Columns:
     """Which columns a table has, and what stands in them."""
 
-    def __init__(
-        self, results: Results, table: PublishedTable | None, measured: tuple[str, ...], committed: bool
-    ) -> None:
-        self.table, self.measured, self.committed = table, measured, committed
+    def __init__(self, results: Results, measured: tuple[str, ...], committed: bool) -> None:
+        self.measured, self.committed = measured, committed
         self.detectors = len({row.row.detector for row in results.rows}) > 1
-        self.seeds = any(_seeds(sound_runs(row), measured[0]) for row in results.rows)
-        self.best = any(_best(sound_runs(row), measured[0]) for row in results.rows)
-        rows = [published_row(row.row, table) for row in results.rows]
-        self.published = tuple(dict.fromkeys(name for row in rows if row is not None for name in row.metrics))
+        self.best = any(best_cell(sound_runs(row), measured[0]) for row in results.rows)
 
     @property
     def headings(self) -> tuple[Column, ...]:
@@ -108,10 +114,8 @@ class _Columns:
             Column("W/A"),
             *([Column("detector")] if self.detectors else []),
             *(Column(name, numeric=True) for name in self.measured),
-            *([Column(f"{self.measured[0]} ± seeds", numeric=True)] if self.seeds else []),
             *([Column(f"best {self.measured[0]}", numeric=True)] if self.best else []),
             Column("runs", numeric=True),
-            *(Column(f"paper {name}", numeric=True) for name in self.published),
             Column("state"),
             *([] if self.committed else [Column("baseline")]),
         )
@@ -132,35 +136,16 @@ class _Columns:
     def _cells(
         self, row: RowResult, label: str, records: Sequence[Record], runs: str, state: str, baseline: str
     ) -> tuple[str, ...]:
-        published = published_row(row.row, self.table)
-        values = [[r.metrics[name] for r in records if r.metrics.get(name, -1) >= 0] for name in self.measured]
         return (
             label,
             str(row.row.bits),
             *([row.row.detector] if self.detectors else []),
-            *(percent(fmean(found)) if found else "" for found in values),
-            *([_seeds(records, self.measured[0])] if self.seeds else []),
-            *([_best(records, self.measured[0])] if self.best else []),
+            *(mean_cell(records, name) for name in self.measured),
+            *([best_cell(records, self.measured[0])] if self.best else []),
             runs,
-            *(printed(published, name) for name in self.published),
             state,
             *([] if self.committed else [baseline]),
         )
-
-
-def _seeds(records: Sequence[Record], metric: str) -> str:
-    """Half the seed interval; empty for one run, an evaluation, or runs of several environments."""
-    values = [100 * r.metrics[metric] for r in records if r.metrics.get(metric, -1) >= 0]
-    if len(values) < 2 or len({r.environment_key for r in records}) > 1 or records[0].kind == "external":
-        return ""
-    return f"{seed_interval(values).half_width:.2f}"
-
-
-def _best(records: Sequence[Record], metric: str) -> str:
-    """The mean of the best evaluations; empty where a run was not scored during training."""
-    found = [record.best(metric) for record in records]
-    values = [best.metrics[metric] for best in found if best is not None]
-    return percent(fmean(values)) if values and len(values) == len(records) else ""
 
 
 def _against_baseline(row: Row, verdicts: list[Verdict]) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from bench.schema.base import Slug, Spec, Text
 
 Points = Annotated[float, Field(gt=0, le=100)]
-ROWS = {"difference": 2, "interaction": 4, "average": 4}
+ROWS = {"difference": 2, "interaction": 4}
 
 
 class Claim(Spec):
@@ -18,9 +18,9 @@ class Claim(Spec):
     """What the paper asserts, in one sentence."""
     source: Text
     """Where the paper asserts it."""
-    kind: Literal["difference", "interaction", "average"]
-    """`difference`: the first row beats the second. `interaction`: it does so by more than the third beats the fourth.
-    `average`: the first beats the second and the third the fourth, on average over the two pairs."""
+    kind: Literal["difference", "interaction"]
+    """`difference`: the first row beats the second. `interaction`: it does so by more than the third beats the fourth;
+    all four have the same schedule and the same start."""
     metric: Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "mAP", "gap_share"]
     """`gap_share`: the share of positives whose score and IoU differ by at most 0.1 (`bench.evaluation.harmony`)."""
     rows: tuple[Slug, ...]

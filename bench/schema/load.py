@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bench.errors import UsageError
 from bench.schema.author import WrittenSuite
 from bench.schema.check_claims import claim_faults
+from bench.schema.check_evidence import evidence_faults
 from bench.schema.check_short import misplaced, short_faults, short_unused
 from bench.schema.checks import faults, unused
 from bench.schema.expand import expand
@@ -161,6 +162,7 @@ def _faults(suite: Suite, root: Path) -> Iterator[Fault]:
                 yield Fault(("published", "table"), unknown("table", suite.published.table, tables))
     yield from faults(suite, published)
     yield from claim_faults(suite)
+    yield from evidence_faults(suite)
 
 
 def _option_problems(suite: Suite, source: Source) -> Iterator[tuple[int, str]]:

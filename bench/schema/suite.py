@@ -11,6 +11,7 @@ from bench.schema.bits import Bits
 from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale, Init
+from bench.schema.evidence import Evidence, Family
 from bench.schema.methods import Observer
 from bench.schema.placement import Calibration, Pins, Policy
 from bench.schema.recipe import Recipe
@@ -104,7 +105,11 @@ class TierSpec(Spec):
     calibration: Calibration | None = None
     """Needed if a row has quantizers."""
     seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
-    """How often each row that starts from another row is run, each time with another seed; other rows are run once."""
+    """Number of repetitions, each with another seed."""
+    checkpoints: Literal["own", "shared"] = "shared"
+    """What a repetition is. `own`: the whole pipeline; repetition k of a row starts from repetition k of the row that
+    `start` names, so models that others start from are trained anew each time. `shared`: all repetitions start from
+    one model, so intervals say nothing of another one."""
 
     def scale(self, row: Row) -> DetectorScale:
         """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""
@@ -125,6 +130,13 @@ class TierSpec(Spec):
     def recipe(self, row: Row) -> Recipe | None:
         """How the row is trained; None where it is not."""
         return self.recipes.get(row.recipe or "")
+
+    def is_repeated(self, row: Row) -> bool:
+        """Whether the row runs more than once. A row that starts from no other does so with checkpoints of its own.
+
+        A checkpoint that is not trained here is the same at every repetition.
+        """
+        return row.start is not None or (self.checkpoints == "own" and self.recipe(row) is not None)
 
 
 class Published(Spec):
@@ -149,8 +161,10 @@ class Suite(Spec):
     tiers: dict[Tier, TierSpec] = Field(min_length=1)
     """By name: the scales at which the table can be run."""
     claims: tuple[Claim, ...] = ()
-    """What the paper asserts. Each claim is tested on runs paired by seed, with a correction for their number
-    (Holm)."""
+    """What the paper asserts. Each claim is tested on runs paired by repetition."""
+    evidence: Evidence | None = None
+    """Which claims are tested together, fixed before the runs. Without it all claims are one family, and however many
+    repetitions there are count."""
     regime: tuple[Limit, ...] = ()
     """What rows may lose before claims about them are out of the paper's regime."""
     core: tuple[Slug, ...] = ()
@@ -167,6 +181,12 @@ class Suite(Spec):
     def row(self, row_id: str) -> Row:
         """The row of that id; KeyError where there is none."""
         return {row.id: row for row in self.rows}[row_id]
+
+    def family(self, claim: str) -> tuple[str, Family] | None:
+        """The family that a claim is tested in, by name; None in a survey."""
+        if self.evidence is None:
+            return "all claims", Family(claims=tuple(claim.id for claim in self.claims))
+        return next((item for item in self.evidence.families.items() if claim in item[1].claims), None)
 
     def only(self, ids: Collection[str]) -> "Suite":
         """The suite with these rows alone, and with the claims and limits that name no other."""

@@ -6,6 +6,7 @@ Values may be fractions or points; intervals come back in the same unit. scipy i
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class Interval(NamedTuple):
         return (self.high - self.low) / 2
 
 
+@cache
 def t_quantile(probability: float, degrees: int) -> float:
     """The value below which a t variable of so many degrees of freedom lies with this probability."""
     from scipy.special import stdtrit

@@ -5,13 +5,14 @@ Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Jo
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 from bench.statistics.intervals import t_quantile
 
 ALPHA = 0.05
-"""Of every one-sided test, over all claims of a table."""
+"""Of all one-sided tests of a family of claims together."""
 POWER = 0.8
 
 
@@ -52,35 +53,13 @@ class Paired(NamedTuple):
         return _tail(value - self.mean, self.error, self.n - 1)
 
     def detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
-        """The true difference that `lower(alpha) > 0` finds with this power, the deviation being the true one.
-
-        The noncentrality c of a t variable of n - 1 degrees that lies above t(1 - alpha) with probability `power`,
-        times the standard error.
-        """
-        from scipy.special import nctdtrinc
-
-        return float(nctdtrinc(self.n - 1, 1 - power, t_quantile(1 - alpha, self.n - 1))) * self.error
+        """The true difference that `lower(alpha) > 0` finds with this power, the deviation being the true one."""
+        return _noncentrality(self.n - 1, alpha, power) * self.error
 
 
 def interaction(gain: Sequence[float], other: Sequence[float]) -> list[float]:
     """Seed by seed, by how much one gain exceeds the other, as a gain at INT2 that in full precision."""
     return [one - two for one, two in zip(gain, other, strict=True)]
-
-
-def holm_levels(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
-    """The level at which Holm's procedure tests each hypothesis of a family, in the order given.
-
-    The smallest of m p-values is tested at alpha/m, the next at alpha/(m - 1), and so on; after the first that
-    is not rejected, all further ones are tested at that one's level, which they fail.
-    """
-    levels = [0.0] * len(p_values)
-    level, stopped = alpha, False
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        if not stopped:
-            level = alpha / (len(p_values) - place)
-            stopped = p_values[index] > level
-        levels[index] = level
-    return levels
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -90,6 +69,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+@cache
+def _noncentrality(degrees: int, alpha: float, power: float) -> float:
+    """Of a t variable that lies above t(1 - alpha) with probability `power`."""
+    from scipy.special import nctdtrinc
+
+    return float(nctdtrinc(degrees, 1 - power, t_quantile(1 - alpha, degrees)))
 
 
 def _tail(distance: float, error: float, degrees: int) -> float:

@@ -117,8 +117,9 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
     """Make the local records the baseline; with `rows` only theirs, the others stay as they are.
 
     Tolerances stay, and so do records of the same protocol that were accepted earlier: of repetitions that are not
-    here, and of other environments. Returns the file. Raises BenchError where a job of the rows has no sound record,
-    and UsageError for a row that the suite does not run.
+    here, and of other environments. Of a row that has a record, repetitions that have not run are left for later.
+    Returns the file. Raises BenchError where a job of the rows has no sound record, and UsageError for a row that the
+    suite does not run.
     """
     located, tier = results.located, results.tier
     known = [r.row.id for r in results.rows if r.jobs]
@@ -128,7 +129,7 @@ def accept(results: Results, rows: Sequence[str] = ()) -> Path:
                 raise UsageError(f"{located.name} {row} has external records only; {NO_EXTERNAL}")
             raise UsageError(f"{located.name} runs no row {row!r}; it runs {', '.join(known)}")
     wanted = [row for row in results.rows if not rows or row.row.id in rows]
-    entries = {key(entry): entry for row in wanted for entry in (_entry(j, row) for j in row.jobs)}
+    entries = {key(entry): entry for row in wanted for entry in (_entry(j, row) for j in _begun(row))}
     earlier = load(located, tier)
     if earlier is not None:
         entries = {key(entry): entry for entry in _kept(earlier, results, known, rows)} | entries
@@ -158,6 +159,11 @@ def _kept(earlier: Baseline, results: Results, known: Sequence[str], rows: Seque
         now = planned.get((entry.row, entry.repetition))
         if (rows and entry.row not in rows) or now == entry.record.identity:
             yield entry
+
+
+def _begun(row: RowResult) -> list[JobResult]:
+    """The jobs of a row that ran; all of them where none did, so that their absence is named."""
+    return [result for result in row.jobs if result.state != "absent"] or list(row.jobs)
 
 
 def _entry(result: JobResult, row: RowResult) -> Entry:

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 
 from bench.records.files import write_json, write_text
+from tests.coverage.claims import claims, regimes
 from tests.coverage.images import coverage
 from tests.coverage.null import false_positives
 from tests.coverage.report import markdown, summary
-from tests.coverage.seeds import claims, intervals
+from tests.coverage.seeds import intervals, pipelines
 
 FOLDER = Path(__file__).parents[2] / "results" / "statistics"
 
@@ -18,12 +19,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.coverage", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--data-sets", type=int, default=2000, help="of each design (default: 2000)")
-    parser.add_argument("--claims", type=int, default=20_000, help="tables of claims (default: 20000)")
+    parser.add_argument("--claims", type=int, default=10_000, help="tables of claims (default: 10000)")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder (default: results/statistics)")
     args = parser.parse_args()
-    begin, groups = time.monotonic(), {"seeds": intervals(args.data_sets), "claims": claims(args.claims)}
-    groups["null"] = list(false_positives(args.data_sets, args.jobs))
-    groups["images"] = []
+    begin = time.monotonic()
+    groups = {
+        "seeds": intervals(args.data_sets),
+        "pipelines": pipelines(args.data_sets),
+        "claims": claims(args.claims),
+        "regimes": regimes(args.data_sets),
+        "null": list(false_positives(args.data_sets, args.jobs)),
+        "images": [],
+    }
     for rate in coverage(args.data_sets, args.jobs):
         print(f"{time.monotonic() - begin:6.0f} s  {rate.what}: {rate.value:.4f}", flush=True)
         groups["images"].append(rate)

@@ -1,4 +1,4 @@
-"""Intervals over seeds and claims, on runs drawn from a known distribution."""
+"""Intervals over seeds and over whole pipelines, on runs drawn from a known distribution."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 
 from bench.statistics.intervals import prediction_interval, seed_interval
-from bench.statistics.paired import ALPHA, Paired
-from bench.statistics.rules import Answer, Question, judge_claims
 from tests.coverage.rates import Bar, Rate
 
 DEVIATION = 0.3
 """Of runs over seeds, points of mAP."""
-PUBLISHED = 0.9
+CHECKPOINTS = 0.8
+"""Of full-precision models trained from several seeds, and what is made of them."""
+GAINS = 0.3
+"""Of the true gain from one model to the next."""
 SEEDS = 5
-COVER, MISTAKE = Bar(0.93, 0.97), Bar(0.0, ALPHA)
+COVER = Bar(0.93, 0.97)
 Draw = Callable[[np.random.Generator, int], Any]
 
 
@@ -44,38 +45,23 @@ def intervals(data_sets: int) -> list[Rate]:
     return found
 
 
-def claims(tables: int) -> list[Rate]:
-    """How often claims are called what they are not, and how often a gain of the detectable size is found."""
-    lone = _tables(2, tables, [0.0])
-    several = _tables(3, tables, [0.0] * 4)
-    true = _tables(4, tables, [PUBLISHED] * 4)
-    deviation = np.sqrt(2) * DEVIATION
-    target = Paired(SEEDS, 0.0, float(deviation)).detectable()
-    found = _tables(5, tables, [target])
-    each = sum(answer.status == "holds" for answers in several for answer in answers)
-    wrong = sum(any(answer.status == "holds" for answer in answers) for answers in several)
-    failed = sum(any(answer.status == "fails" for answer in answers) for answers in true)
-    return [
-        Rate("no true difference, a claim alone: `holds`", _count(lone, "holds"), tables, MISTAKE._replace(reach=True)),
-        Rate("no true difference, each of 4 claims of a table: `holds`", each, 4 * tables, MISTAKE),
-        Rate("no true difference, any of 4 claims of a table: `holds`", wrong, tables, MISTAKE),
-        Rate("true gain as published, any of 4 claims of a table: `fails`", failed, tables, MISTAKE),
-        Rate(
-            "true gain of the detectable size, a claim alone: `holds`", _count(found, "holds"), tables, Bar(0.79, 0.81)
-        ),
-    ]
-
-
-def _tables(key: int, tables: int, gains: list[float]) -> list[list[Answer]]:
-    """Paired runs: all claims of a table compare with the same plain runs, seed by seed."""
-    rng = np.random.default_rng([9, key])
-    answers = []
-    for _ in range(tables):
-        plain = normal(rng, SEEDS)
-        differences = [gain + normal(rng, SEEDS) - plain for gain in gains]
-        answers.append(judge_claims([Question(d.tolist(), PUBLISHED) for d in differences]))
-    return answers
-
-
-def _count(answers: list[list[Answer]], status: str) -> int:
-    return sum(answer.status == status for (answer,) in answers)
+def pipelines(data_sets: int) -> list[Rate]:
+    """Intervals over whole pipelines, whose checkpoints vary, and over runs of one checkpoint."""
+    found = []
+    for title, own, bar in (("own", True, COVER), ("shared", False, None)):
+        for n in (5, 8):
+            rng = np.random.default_rng([2, n, own])
+            mean = next_run = gain = 0
+            for _ in range(data_sets):
+                models = rng.normal(0, CHECKPOINTS, n) if own else np.full(n, rng.normal(0, CHECKPOINTS))
+                gains = rng.normal(0, GAINS, n) if own else np.full(n, rng.normal(0, GAINS))
+                plain = models + normal(rng, n)
+                mean += 0.0 in seed_interval(plain.tolist())
+                further = rng.normal(0, CHECKPOINTS) + float(normal(rng, 1)[0])
+                next_run += further in prediction_interval(plain.tolist())
+                gain += 0.0 in seed_interval((models + gains + normal(rng, n) - plain).tolist())
+            what = f"{n} repetitions, checkpoints {title}"
+            found.append(Rate(f"interval covers the mean of all pipelines, {what}", mean, data_sets, bar))
+            found.append(Rate(f"prediction interval covers the next pipeline, {what}", next_run, data_sets, bar))
+            found.append(Rate(f"interval of a gain covers that over all pipelines, {what}", gain, data_sets, bar))
+    return found

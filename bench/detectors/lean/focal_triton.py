@@ -1,4 +1,4 @@
-"""The focal loss on a GPU, compiled by Triton: the CPU's formulas, summed by blocks and then over blocks, in one order."""
+"""The focal loss on a GPU, compiled by Triton: the CPU's formulas, summed by blocks and then over blocks."""
 
 from typing import Any
 

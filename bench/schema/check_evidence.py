@@ -1,0 +1,68 @@
+"""What must fit between the plan of the evidence, claims, and the rows that these compare."""
+
+from collections.abc import Iterator
+
+from bench.schema.claim import Claim
+from bench.schema.faults import Fault, unknown
+from bench.schema.recipe import Recipe
+from bench.schema.suite import Row, Suite
+
+
+def evidence_faults(suite: Suite) -> Iterator[Fault]:
+    """Faults of `evidence`, of what interactions compare, and of the controls that `regime` names."""
+    yield from _families(suite)
+    rows = {row.id: row for row in suite.rows}
+    for i, claim in enumerate(suite.claims):
+        if claim.kind == "interaction" and all(row in rows for row in claim.rows):
+            for text in _unlike(suite, [rows[row] for row in claim.rows]):
+                yield Fault(("claims", i, "rows"), f"claim {claim.id!r}: the arms of an interaction have other {text}")
+    for i, limit in enumerate(suite.regime):
+        if limit.row in rows and limit.reference in rows and limit.row != limit.reference:
+            for text in _unlike(suite, [rows[limit.row], rows[limit.reference]]):
+                where = f"row {limit.row!r} and its control {limit.reference!r} have other {text}"
+                yield Fault(("regime", i, "reference"), where)
+
+
+def _families(suite: Suite) -> Iterator[Fault]:
+    if suite.evidence is None:
+        return
+    known = [claim.id for claim in suite.claims]
+    families: dict[str, str] = {}
+    for name, family in suite.evidence.families.items():
+        for k, claim in enumerate(family.claims):
+            at = ("evidence", "families", name, "claims", k)
+            if claim not in known:
+                yield Fault(at, unknown("claim", claim, known))
+            elif claim in families:
+                yield Fault(at, f"claim {claim!r} is in family {families[claim]!r} already")
+            families.setdefault(claim, name)
+    for i, claim_id in enumerate(known):
+        if suite.evidence.families and claim_id not in families:
+            yield Fault(("claims", i, "id"), f"claim {claim_id!r} is in no family of `evidence`")
+
+
+def _unlike(suite: Suite, rows: list[Row]) -> Iterator[str]:
+    """In what rows differ that may differ in nothing but what is claimed."""
+    if len({(row.start, row.start_part) for row in rows}) > 1:
+        yield f"starts: {_listed(rows, [row.start or 'none' for row in rows])}"
+    for tier, spec in suite.tiers.items():
+        if len({training(spec.recipe(row)) for row in rows}) > 1:
+            yield f"schedules at tier {tier}: {_listed(rows, [row.recipe or 'none' for row in rows])}"
+            return
+
+
+def training(recipe: Recipe | None) -> str:
+    """All of a schedule that changes the training."""
+    return recipe.model_dump_json(exclude={"evaluation", "snapshot_every", "cost_s"}) if recipe else ""
+
+
+def _listed(rows: list[Row], what: list[str]) -> str:
+    return ", ".join(f"{row.id} {one}" for row, one in zip(rows, what, strict=True))
+
+
+def differing(suite: Suite, claim: Claim) -> str | None:
+    """In what the rows of each difference differ beside what is claimed; None where in nothing."""
+    rows = [suite.row(row) for row in claim.rows]
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    found = dict.fromkeys(text.split(":")[0].split(" at ")[0] for pair in pairs for text in _unlike(suite, list(pair)))
+    return f"the rows have other {' and '.join(found)}" if found else None

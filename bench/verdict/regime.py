@@ -1,0 +1,110 @@
+"""Whether a table is in the situation that a claim speaks of: what rows lose, and what full precision can do."""
+
+from collections.abc import Iterator
+from statistics import fmean
+from typing import NamedTuple
+
+from bench.evaluation.metric import metric_of
+from bench.schema.check_evidence import training
+from bench.schema.claim import Claim, Limit
+from bench.schema.suite import Row
+from bench.statistics.regime import LEAST_AP, MOST_LEFT, Regime, regime, worst
+from bench.verdict.gather import Results
+from bench.verdict.pairs import pair_up, runs_of
+
+
+class RegimeVerdict(NamedTuple):
+    """What is said of a claim's regime."""
+
+    regime: Regime
+    why: str
+    """Of the first limit that is not surely kept; empty where all are."""
+
+
+def judge_regime(results: Results, claim: Claim) -> RegimeVerdict:
+    """By the limits that the claim names, then by the full-precision models that its rows start from."""
+    found = [*_limits(results, claim), *_full_precision(results, claim)]
+    verdict = worst([one.regime for one in found])
+    return RegimeVerdict(verdict, next((one.why for one in found if one.regime == verdict != "in"), ""))
+
+
+def _limits(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
+    limits = {limit.row: limit for limit in results.located.suite.regime}
+    for limit in (limits[row] for row in claim.within):
+        yield _limit(results, limit)
+
+
+def _limit(results: Results, limit: Limit) -> RegimeVerdict:
+    losses = _losses(results, limit.reference, limit.row)
+    if not losses:
+        return RegimeVerdict("borderline", f"no pair of {limit.row} and {limit.reference} to tell the regime by")
+    found = regime(losses, limit.loses_at_most)
+    loss = f"{limit.row} loses {fmean(losses):.2f} against {limit.reference}"
+    return RegimeVerdict(found, f"{loss}, the limit is {limit.loses_at_most:g}{_doubt(found, losses)}")
+
+
+def _full_precision(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
+    suite, metric = results.located.suite, _headline(results)
+    rows = [suite.row(row) for row in claim.rows]
+    for model in dict.fromkeys(_model(results, row) for row in rows):
+        if model is None:
+            continue
+        values = [run.points for run in runs_of(results, model, metric).values()]
+        if values:
+            yield _learned(model, values, results)
+        for control in _controls(results, model, rows):
+            if gains := _losses(results, control, model):
+                found = regime(gains, MOST_LEFT)
+                text = f"{model} was not trained to its end: {control} beats it by {fmean(gains):.2f}"
+                yield RegimeVerdict(found, f"{text}, the limit is {MOST_LEFT:g}{_doubt(found, gains)}")
+
+
+def _learned(model: str, values: list[float], results: Results) -> RegimeVerdict:
+    suite = results.located.suite
+    if len(values) > 1 or suite.tiers[results.tier].is_repeated(suite.row(model)):
+        found = regime([-value for value in values], -LEAST_AP)
+    else:
+        # All rows start from this very model, so what it scores is known.
+        found = "in" if values[0] >= LEAST_AP else "out"
+    text = f"full-precision row {model} has {fmean(values):.2f} {_headline(results)}, the least is {LEAST_AP:g}"
+    return RegimeVerdict(found, f"{text}{_doubt(found, values)}")
+
+
+def _model(results: Results, row: Row) -> str | None:
+    """The full-precision row that a row comes from; None where it takes over a part of it, or comes from none."""
+    while row.start is not None and row.start_part is None:
+        row = results.located.suite.row(row.start)
+    return row.id if row.bits.is_fp and row.start is None else None
+
+
+def _controls(results: Results, model: str, rows: list[Row]) -> list[str]:
+    """The model trained on without quantizers and without further losses, on a schedule of one of the rows."""
+    suite = results.located.suite
+    spec, start = suite.tiers[results.tier], suite.row(model)
+    schedules = {training(spec.recipe(row)) for row in rows if row.start == model}
+    return [
+        row.id
+        for row in suite.rows
+        if row.start == model
+        and row.bits.is_fp
+        and row.start_part is None
+        and (row.detector, row.methods, row.scored) == (start.detector, start.methods, start.scored)
+        and training(spec.recipe(row)) in schedules
+    ]
+
+
+def _losses(results: Results, reference: str, row: str) -> list[float]:
+    """By repetition what a row loses, in points of the headline metric."""
+    pairs = pair_up(results, (reference, row), _headline(results)).pairs
+    return [pair.points[0] - pair.points[1] for pair in pairs]
+
+
+def _headline(results: Results) -> str:
+    return metric_of(results.located.suite.tiers[results.tier].metric).headline
+
+
+def _doubt(found: Regime, values: list[float]) -> str:
+    """Why it cannot be told on which side of the limit it lies."""
+    if found != "borderline":
+        return ""
+    return ", from one run" if len(values) < 2 else f", inside the 95 % interval of {len(values)} repetitions"
