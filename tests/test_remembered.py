@@ -4,12 +4,15 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from bench.data import coco_kind, remembered
 from bench.data.load import fingerprint, planned_fingerprint
+from bench.engine import execute
+from bench.errors import BenchError
 from bench.schema.data import CocoData, CocoSplit
 
 SPEC = CocoData(
@@ -92,3 +95,12 @@ def test_a_note_that_is_none_is_not_believed(tmp_path: Path, searched: list[str]
     note.write_text(text)
     searched.clear()
     assert planned_fingerprint(SPEC, tmp_path) == pin and len(searched) == 2
+
+
+def test_a_job_refuses_data_that_changed_since_they_were_planned(tmp_path: Path, searched: list[str]) -> None:
+    pin = planned_fingerprint(SPEC, tmp_path)
+    order = SimpleNamespace(protocol=SimpleNamespace(data=SPEC, pin=pin), root=tmp_path)
+    execute._refuse_changed(order)  # type: ignore[arg-type]
+    write(tmp_path / "data" / "test.json", ["b.png"])
+    with pytest.raises(BenchError, match="the data have changed since they were planned"):
+        execute._refuse_changed(order)  # type: ignore[arg-type]
