@@ -17,6 +17,7 @@ QUANTIZATION = 1
 PARTS = {
     "placement": 2,  # an image has a sign unless the policy says otherwise
     "calibration": 2,  # a tensor that several layers read is observed once
+    "data:coco": 2,  # boxes without extent or outside of their image count in scoring, and are no targets of training
     "training": 2,  # last bits: the focal loss in one pass, fused optimizers, weights of shared heads quantized once
 }
 """Of what single jobs use: `data:KIND`, `metric:VARIANT`, `observer:KIND`, `placement`, `calibration`, `training`,
