@@ -44,8 +44,6 @@ def taken_back(job: Job) -> str:
     raw = {**job.raw, "versions": {part: n for part, n in job.raw["versions"].items() if part not in MENDS}}
     if job.start is not None:
         raw["start"] = taken_back(job.start)
-    if job.row.detector.startswith("yolox-"):
-        raw["detector"] = {**job.raw["detector"], "version": 1}  # PyTorch's SiLU, last bits too
     if job.protocol.policy is not None:
         raw["policy"] = {**job.raw["policy"]}
         raw["policy"].pop("readers", None)

@@ -124,7 +124,8 @@ class _Run:
         # An untrained row's too: others may start from a published checkpoint, or from weights that its method changed.
         checkpoint = save_weights(self.model, self.folder.checkpoint)
         extras = placed.packages if placed else ()
-        path = kernels.name(self.device) if placed else "eager"
+        # Training has fused losses, also where nothing is quantized.
+        path = kernels.name(self.device) if placed or self.protocol.recipe else "eager"
         facts = environment(path, order.threads, 0, world().size, device(), extras)
         record = Record(
             identity=order.identity,

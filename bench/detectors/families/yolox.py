@@ -35,9 +35,6 @@ class YOLOX:
         if scale.init.folded:
             for part in (backbone, neck, head):
                 part.norm_cfg = None
-        for part in (backbone, neck, head):
-            # mmdet's Swish computes the same in two passes, and in four backward.
-            part.act_cfg = dict(type="SiLU", inplace=False)
         head.num_classes = classes
         model.test_cfg.score_thr = scale.test.score_threshold
         # mmdet's YOLOX has no limit of its own; its NMS has.

@@ -72,8 +72,8 @@ def _exp(y: Any) -> Any:
     series = series * r + float32(1 / 24)
     series = series * r + float32(1 / 6)
     series = series * r + float32(1 / 2)
-    series = series * r + float32(1)
-    series = series * r + float32(1)
+    # The large terms come last and as they are, so that only one rounding is of their size.
+    series = float32(1) + (r + r * r * series)
     # The low bits of `shifted` are k; in the exponent's place, with its bias, they are 2^k.
     return series * _from_bits((_bits(shifted) << int32(23)) + int32(127 << 23))
 
@@ -90,8 +90,7 @@ def _log1p(z: Any) -> Any:
     series = series * square + float32(1 / 7)
     series = series * square + float32(1 / 5)
     series = series * square + float32(1 / 3)
-    series = series * square + float32(1)
-    return float32(2) * s * series
+    return float32(2) * (s + s * square * series)
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -104,7 +103,10 @@ def _background(x: Any, factor: Any) -> Any:
     near = float32(1) / (float32(1) + z)
     far = z * near
     p, q = (near, far) if x > float32(0) else (far, near)
-    cost = (x if x > float32(0) else float32(0)) + _log1p(z)
+    high = x if x > float32(0) else float32(0)
+    # As mmdet's, a logit of minus infinity costs NaN: a network that diverged must not train on at no loss.
+    low = -x if x < float32(0) else float32(0)
+    cost = high + _log1p(z) + (low - low)
     weight = factor * p * p
     return weight * cost, weight * (float32(2) * q * cost + p)
 
@@ -138,6 +140,7 @@ def _pass(
             if 0 <= label[row] < classes:
                 i = first + label[row]
                 own[i], slope = _background(-x[i], alpha)
+                own[i] += x[i] - x[i]  # NaN, as mmdet's, of either infinity
                 grad[i] = -slope
             elif label[row] != classes:
                 wrong += 1
