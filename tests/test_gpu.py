@@ -142,7 +142,6 @@ def test_a_tier_runs(name: str, tier: str, rows: list[str], tmp_path: Path) -> N
     for record in records:
         assert record.training is not None and record.training.steps == STEPS
         assert record.environment["device"] == torch.cuda.get_device_name()
-        quantized = record.placement is not None
         assert record.environment["kernels"].split()[0] == "triton"
         seconds = {phase: cost.wall_s for phase, cost in record.cost.phases.items()}
         print(f"\n{record.provenance.asked_by}: {seconds}, loss {record.training.last_loss:.2f}")
