@@ -14,7 +14,7 @@ BEFORE = dict(
 )
 """What `python -m tests.identities` printed there."""
 MENDS = ("placement", "calibration", "training", "data:coco")
-"""Parts whose version was raised: a signed image, one observation of a tensor, cheaper steps that move last bits, and boxes
+"""Parts whose version was raised: a signed image, one observation of a tensor, cheaper steps (last bits), and boxes
 without extent, which count in scoring."""
 TUNED_ANEW = ("hqod/table1", "hqod/tuning")
 """Suites with another image size, width and schedule at tier mini."""
