@@ -175,6 +175,46 @@ def test_a_shared_weight_sums_its_levels() -> None:
             torch.testing.assert_close(together, 3 * single, rtol=1e-5, atol=1e-4)
 
 
+def test_a_shared_weight_is_quantized_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And anew when the weight or its step changes, when gradients are recorded that were not, and in the next pass."""
+    conv, x = layer("lsq-mqbench", {"padding": 1}, inputs=4), images()
+    step = conv.held.weight.step
+
+    def now() -> Tensor:
+        return composed(conv, x)
+
+    conv.start_pass()
+    with torch.no_grad():
+        first = conv(x)
+    recorded = conv(x)
+    assert torch.equal(first, recorded)
+    found = torch.autograd.grad(recorded.sum(), [conv.weight, step])
+    assert all(grad.abs().sum() > 0 for grad in found)
+    with torch.no_grad():
+        conv.weight.mul_(-1)
+        assert torch.equal(conv(x), now()) and not torch.equal(now(), first)
+        before = now()
+        step.mul_(2)
+        assert torch.equal(conv(x), now()) and not torch.equal(now(), before)
+    conv.end_pass()
+    # A whole pass quantizes it once, and its backward once more.
+    passes, of_weight = kernels.choose(x, step), []
+    for name in ("forward", "backward"):
+        plain = getattr(passes, name)
+
+        def counted(of: Tensor, *args: Any, plain: Any = plain, name: str = name) -> Any:
+            of_weight.extend([name] * (of.data_ptr() == conv.weight.data_ptr()))
+            return plain(of, *args)
+
+        monkeypatch.setattr(passes, name, counted)
+    for number in (1, 2):
+        conv.start_pass()
+        y = sum(conv(x) for _ in range(4))
+        conv.end_pass()
+        torch.autograd.grad(y.sum(), [conv.weight, step])  # type: ignore[union-attr]
+        assert of_weight == ["forward", "forward", "backward"] * number
+
+
 @pytest.mark.parametrize(("readers", "bar"), [("layers", 1.01), ("all", 1.2)])
 def test_quantization_holds_hardly_more_than_fp(readers: str, bar: float) -> None:
     """With `all` also the quantized values that operations read: a convolution alone makes its own anew."""

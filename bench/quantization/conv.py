@@ -13,6 +13,8 @@ from bench.quantization.kernels import Kernels, choose
 from bench.quantization.layer import Held, QuantLayer
 from bench.quantization.quantizer import Quantizer
 
+_OnGrid = tuple[Tensor, Tensor | None, Grid | None]
+"""A tensor, and the parameter and the grid by which it is quantized; without them it is used as it is."""
 _backward_of_conv = torch.ops.aten.convolution_backward.default
 
 
@@ -35,9 +37,9 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
     def _convolved(self, x: Tensor, quantizer: Quantizer | None) -> Tensor:
         how = (self.stride, self.padding, self.dilation, self.groups)
         if self._recomputes(x, quantizer):
-            weight = self.weight
+            made, again = self.shared_weight() if self.shares_weight else (None, None)
             y: Tensor = _Conv.apply(  # type: ignore[no-untyped-call]
-                x, *_on_grid(quantizer, x), weight, *_on_grid(self.held.weight, weight), self.bias, how
+                *_on_grid(quantizer, x), *_on_grid(self.held.weight, self.weight), self.bias, how, made, again
             )
             return y
         weight = self.quantized_weight()
@@ -48,8 +50,8 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
         return plain and all(q is None or q.on_grid for q in (quantizer, self.held.weight))
 
 
-def _on_grid(quantizer: Quantizer | None, x: Tensor) -> tuple[Tensor | None, Grid | None]:
-    return (None, None) if quantizer is None else quantizer.grid(x)
+def _on_grid(quantizer: Quantizer | None, x: Tensor) -> _OnGrid:
+    return (x, None, None) if quantizer is None else (x, *quantizer.grid(x))
 
 
 class _Side(NamedTuple):
@@ -85,19 +87,22 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, step: Tensor | None, grid: Grid | None, weight: Tensor, weight_step: Tensor | None,
-        weight_grid: Grid | None, bias: Tensor | None, how: tuple[Any, ...],
+        weight_grid: Grid | None, bias: Tensor | None, how: tuple[Any, ...], made: Tensor | None,
+        again: list[Tensor] | None,
     ) -> Tensor:  # fmt: skip
+        # `made`: the weight as other calls of the pass have it too, which takes the gradient; the backward makes it
+        # once more for all of them, into `again`.
         ctx.save_for_backward(x, step, weight, weight_step)
         ctx.grids, ctx.kernels = (grid, weight_grid), (_kernels(x, step), _kernels(weight, weight_step))
-        ctx.bias_sizes, ctx.how = None if bias is None else [bias.numel()], how
+        ctx.bias_sizes, ctx.how, ctx.again = None if bias is None else [bias.numel()], how, again
         sides = _Side(x, step, grid, ctx.kernels[0]), _Side(weight, weight_step, weight_grid, ctx.kernels[1])
-        quantized = sides[1].value()
+        quantized = sides[1].value() if made is None else made
         return conv2d(sides[0].value(), quantized, bias, *how)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, step, weight, weight_step = ctx.saved_tensors
-        need_x, need_step, _, need_weight, need_weight_step, _, need_bias, _ = ctx.needs_input_grad
+        need_x, need_step, _, need_weight, need_weight_step, _, need_bias, _, need_made, _ = ctx.needs_input_grad
         # A derivative that is to be derived once more: every operation differentiable, and none on kernels.
         twice = torch.is_grad_enabled()
         kernels = (None, None) if twice else ctx.kernels
@@ -106,12 +111,12 @@ class _Conv(torch.autograd.Function):
             _Side(weight, weight_step, ctx.grids[1], kernels[1]),
         )
         q = image.differentiable() if twice else image.value()
-        quantized = of_weight.differentiable() if twice else of_weight.value()
+        quantized = of_weight.differentiable() if twice else _once(of_weight, ctx.again)
         stride, padding, dilation, groups = ctx.how
         # If only the image's step needs a gradient, use <conv(slopes), grad> = <slopes, transposed conv(grad)>: one
         # forward convolution is cheaper.
         adjoint = need_step and not need_x and image.kernels is not None
-        needed = (not adjoint and (need_x or need_step), need_weight or need_weight_step, need_bias)
+        needed = (not adjoint and (need_x or need_step), need_made or need_weight or need_weight_step, need_bias)
         grad, grad_weight, grad_bias = _backward_of_conv(
             grads[0], q, quantized, ctx.bias_sizes, stride, padding, dilation, False, (0, 0), groups, needed
         )
@@ -121,9 +126,19 @@ class _Conv(torch.autograd.Function):
             grad_step = conv2d(slopes, quantized, None, *ctx.how).mul_(grads[0]).sum() * factor
         elif needed[0]:
             grad_x, grad_step = image.gradients(grad)
+        if need_made:
+            return grad_x, grad_step, None, None, None, None, grad_bias, None, grad_weight, None
         if needed[1]:
             grad_weight, grad_weight_step = of_weight.gradients(grad_weight)
-        return grad_x, grad_step, None, grad_weight, grad_weight_step, None, grad_bias, None
+        return grad_x, grad_step, None, grad_weight, grad_weight_step, None, grad_bias, None, None, None
+
+
+def _once(side: _Side, again: list[Tensor] | None) -> Tensor:
+    if again is None:
+        return side.value()
+    if not again:
+        again.append(side.value())
+    return again[0]
 
 
 def _kernels(x: Tensor, parameter: Tensor | None) -> Kernels | None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from bench.quantization.calls import Counted
@@ -25,12 +26,14 @@ class QuantLayer(Counted, nn.Module):
 
     weight: Tensor
     held: Held
-    pass_weight: tuple[Tensor, ...]
-    """The quantized weight of the pass under way; in a tuple, since a module takes a bare one for a parameter."""
+    pass_weight: tuple[()] | tuple[Tensor, list[Tensor]]
+    """What `shared_weight` returns; in a tuple, since a module takes a bare tensor for a parameter."""
+    made_of: tuple[int, ...]
+    """What it is valid for: whether gradients are recorded, and the versions of the tensors that it was made of."""
 
     def hold(self, held: Held) -> None:
         """Take the quantizers."""
-        self.held, self.pass_weight = held, ()
+        self.held, self.pass_weight, self.made_of = held, (), ()
         self.count_calls(len(held.inputs))
 
     def forget(self) -> None:
@@ -42,16 +45,34 @@ class QuantLayer(Counted, nn.Module):
         """The quantizer of the input of this call; None where it is read in FP."""
         return self.held.inputs[self.next_call()]
 
+    @property
+    def shares_weight(self) -> bool:
+        """Whether other calls of the pass under way use the same quantized weight."""
+        return self.calls > 1 and self.pass_of is not None
+
     def quantized_weight(self) -> Tensor:
         """The weight as the layer uses it, made once for all calls of a pass; asked for after `next_input`."""
-        quantizer = self.held.weight
+        quantizer, weight = self.held.weight, self.weight
         if quantizer is None:
-            return self.weight
-        if self.calls == 1 or self.pass_of is None:
-            return quantizer(self.weight)  # type: ignore[no-any-return]
-        if not self.pass_weight:
-            self.pass_weight = (quantizer(self.weight),)
-        weight = self.pass_weight[0]
+            return weight
+        if not self.shares_weight:
+            return quantizer(weight)  # type: ignore[no-any-return]
+        return self.shared_weight()[0]
+
+    def shared_weight(self) -> tuple[Tensor, list[Tensor]]:
+        """The quantized weight of the pass under way, and where the backward of its calls may keep what they share."""
+        quantizer, weight = self.held.weight, self.weight
+        if quantizer is None:
+            return weight, []
+        made_of = (torch.is_grad_enabled(), *map(_version, (weight, *quantizer.parameters(), *quantizer.buffers())))
+        if not self.pass_weight or self.made_of != made_of:
+            self.pass_weight, self.made_of = (quantizer(weight), []), made_of
+        shared = self.pass_weight
         if self.call == 0:
             self.pass_weight = ()
-        return weight
+        return shared
+
+
+def _version(x: Tensor) -> int:
+    """Another one after each change in place; what was made in inference mode has none, and is not trained."""
+    return 0 if x.is_inference() else x._version

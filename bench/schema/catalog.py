@@ -1,10 +1,9 @@
 """The detectors that a row may name: built-in ones, and classes of the user's. Planning reads it, so no torch here."""
 
-import difflib
 from typing import NamedTuple
 
 from bench.errors import UsageError
-from bench.schema.classes import read_class
+from bench.schema.classes import check_class
 
 PROTOCOL = "bench.detectors.protocol:DetectorFamily"
 """A class that derives from it inherits an empty `configure`, which does not count."""
@@ -89,19 +88,10 @@ def detector_facts(name: str) -> DetectorFacts:
     if name in CATALOG:
         entry = CATALOG[name]
         return DetectorFacts(FAMILIES[entry.family], entry.version, entry.config)
-    if ":" not in name:
-        near = difflib.get_close_matches(name, CATALOG, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(CATALOG))}; or package.module:Class"
-        raise UsageError(f"unknown detector {name!r}; {hint}")
-    try:
-        found = read_class(name, ignore=PROTOCOL)
-    except LookupError as error:
-        raise UsageError(f"detector {name!r}: {error.args[0]}") from None
-    if found.version is None or found.version < 1:
-        raise UsageError(f"detector {name!r}: its class needs a line such as `version = 1` of its own")
-    if "configure" not in found.members:
+    version, members = check_class("detector", name, name, PROTOCOL, CATALOG)
+    if "configure" not in members:
         raise UsageError(f"detector {name!r}: its class needs a method `configure(self, model, scale, classes)`")
-    return DetectorFacts(Family(name), found.version, None)
+    return DetectorFacts(Family(name), version, None)
 
 
 def is_detector(name: str) -> bool:

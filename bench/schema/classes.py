@@ -1,14 +1,17 @@
 """Facts about a class, read from its source: planning must neither import torch nor run a user's code."""
 
 import ast
+import difflib
 import sys
 import warnings
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import NamedTuple
 
 import bench
+from bench.errors import UsageError
 
 PACKAGE = Path(bench.__file__).parent
 MAX_BASES = 8
@@ -35,6 +38,31 @@ def read_class(target: str, ignore: str = "") -> ClassFacts:
     if node is None:
         raise LookupError(f"{_find(module)} has no class {name}")
     return ClassFacts(_version(node), frozenset(_members(node, tree, module, ignore, MAX_BASES)))
+
+
+def check_class(what: str, name: str, target: str, ignore: str, known: Iterable[str]) -> tuple[int, frozenset[str]]:
+    """Version and members (`read_class`) of the class of a method or detector.
+
+    Args:
+        what: `method` or `detector`, for messages.
+        name: as the suite has it.
+        target: its class, `package.module:Class`; an unknown name without a colon is answered with a near one.
+        ignore: as `read_class` has it.
+        known: the built-in names.
+
+    Raises UsageError where the module or class is absent, or has no positive integer `version`.
+    """
+    if ":" not in target:
+        near = difflib.get_close_matches(name, known := sorted(known), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}; or package.module:Class"
+        raise UsageError(f"unknown {what} {name!r}; {hint}")
+    try:
+        found = read_class(target, ignore)
+    except LookupError as error:
+        raise UsageError(f"{what} {name!r}: {error.args[0]}") from None
+    if found.version is None or found.version < 1:
+        raise UsageError(f"{what} {name!r}: its class needs a line such as `version = 1` of its own")
+    return found.version, found.members
 
 
 def _find(module: str) -> Path:

@@ -1,13 +1,12 @@
 """The built-in methods and their hyper-parameters, without defaults: a paper's numbers stand in the suite."""
 
-import difflib
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UsageError
 from bench.schema.base import Count, Positive, Spec, parse
-from bench.schema.classes import read_class
+from bench.schema.classes import check_class
 
 T = TypeVar("T", bound=Spec)
 
@@ -214,18 +213,8 @@ def facts(name: str) -> MethodFacts:
     Raises UsageError where the module or class is absent, or has no positive integer `version`.
     """
     target = BUILTIN[name].target if name in BUILTIN else name
-    if ":" not in target:
-        near = difflib.get_close_matches(name, BUILTIN, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        known = ", ".join(sorted(BUILTIN))
-        raise UsageError(f"unknown method {name!r}; {hint}built in: {known}; or package.module:Class")
-    try:
-        found = read_class(target, ignore=PROTOCOL)
-    except LookupError as error:
-        raise UsageError(f"method {name!r}: {error.args[0]}") from None
-    if found.version is None or found.version < 1:
-        raise UsageError(f"method {name!r}: its class needs a line such as `version = 1` of its own")
-    return MethodFacts(target, found.version, "make_quantizers" in found.members, "reshape_losses" in found.members)
+    version, members = check_class("method", name, target, PROTOCOL, BUILTIN)
+    return MethodFacts(target, version, "make_quantizers" in members, "reshape_losses" in members)
 
 
 def options_of(model: type[T], options: T | dict[str, Any]) -> T:

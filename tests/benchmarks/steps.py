@@ -23,7 +23,8 @@ from bench.schema.placement import Policy
 
 BATCH = 16
 TABLE = load_suite("hqod/table1", PROJECT).suite
-_RECIPE = TABLE.tiers["mini"].recipes["qat-w4a4"]
+_ROW = TABLE.row("lsq-w4a4")
+_RECIPE = TABLE.tiers["mini"].recipes[_ROW.recipe]
 RECIPE = _RECIPE.model_copy(update={"optimizer": _RECIPE.optimizer.model_copy(update={"lr": 1e-6})})
 """Table I's, but that the one batch is seen so often that its learning rate would overfit it, and YOLOX diverge."""
 RETINANET = TABLE.policies["hqod"]
@@ -83,7 +84,7 @@ def steps_of(name: str, cache: Path) -> Steps:
 def _quantized(plain: nn.Module, policy: Policy, batch: dict[str, Any]) -> nn.Module:
     model = copy.deepcopy(plain)
     placement = trace_placement(model, batch, policy, Bits.parse("4/4"))
-    method = LSQ(TABLE.row("lsq-w4a4").methods[0].options)
+    method = LSQ(_ROW.methods[0].options)
     apply(model, placement, method.make_quantizers(placement))
     method.calibrate(model, Batches(model, [batch]))
     return model
