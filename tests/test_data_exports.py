@@ -1,12 +1,15 @@
 """Data as public tools export them: read, verified, made into a suite by `init`, and planned, without a hand edit."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import exports
 import pytest
-from conftest import bench
+from conftest import PROJECT, bench
 from pydantic import TypeAdapter, ValidationError
 
 from bench.cli.main import main
@@ -317,3 +320,31 @@ def test_a_suite_that_init_wrote_runs_at_once(tmp_path: Path, name: str) -> None
     assert "4 executed" in bench(tmp_path, "run", "mine", "--tier", "smoke").stdout
     assert len(list(Store(tmp_path).records())) == 4
     assert len(list((tmp_path / "results/local/images").iterdir())) == 2, "each split is decoded once"
+
+
+@pytest.mark.long
+def test_a_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
+    """What a user has who clones nothing: published numbers, pins, and the way from `init` to `check`."""
+    place, empty = tmp_path / "place", tmp_path / "empty"
+    empty.mkdir()
+    exports.labelimg(tmp_path / "set")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    built = ("wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(PROJECT))
+    subprocess.run([*pip, *built], check=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", str(place), str(wheel)], check=True)
+
+    def said(*arguments: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(place)}
+        command = [sys.executable, "-m", "bench", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=empty, env=environment)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    assert "There are no suites below suites" in said("list")
+    assert "voc2007-test" in said("data", "list")
+    said("init", "mine", "--data", str(tmp_path / "set"))
+    assert "4 executed" in said("run", "mine", "--tier", "smoke")
+    assert "LSQ" in said("table", "mine", "--tier", "smoke")
+    said("accept", "mine", "--tier", "smoke")
+    assert "4 holds" in said("check", "mine", "--tier", "smoke")

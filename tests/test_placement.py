@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.quantization.apply import apply
 from bench.quantization.conv import QuantConv2d
-from bench.quantization.placement import Placement, check_pins, place
+from bench.quantization.placement import ActivationSite, Placement, check_pins, place
 from bench.quantization.trace import Recorded
 from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
@@ -153,3 +153,13 @@ def test_quantizers_are_trained_saved_and_loaded(quantized: nn.Module, placement
             p.add_(1.0)
     other.load_state_dict(quantized.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(outputs(quantized), outputs(other), strict=True))
+
+
+def test_a_policy_that_gives_all_tensors_a_sign_is_doubted() -> None:
+    """Half of the levels of a tensor behind a ReLU are then not used."""
+    behind = ActivationSite("a.input", (("a", 0),), "relu", 4, True)
+    image = ActivationSite("b.input", (("b", 0),), "input", 8, True)
+    doubt = Placement((), (behind, image), ()).doubt
+    assert doubt == "the policy gives all tensors a sign, also 1 that are never negative; see `unsigned_after`"
+    assert Placement((), (image,), ()).doubt is None
+    assert Placement((), (behind._replace(signed=False), image), ()).doubt is None

@@ -358,12 +358,12 @@ MISFITS: list[tuple[str, list[str]]] = [
     ),
     (
         "metric: coco\ndata:\n  path: x\n",
-        ["2: data: missing key \"kind\" (one of 'shapes-voc', 'shapes-coco', 'voc', 'coco')"],
+        ["2: data: missing key \"kind\" (one of 'shapes-voc', 'shapes-coco', 'voc', 'coco', 'roboflow', 'yolo')"],
     ),
     (
         "data:\n  kind: cocoa\n",
         [
-            "2: data.kind: expected one of 'shapes-voc', 'shapes-coco', 'voc', 'coco', "
+            "2: data.kind: expected one of 'shapes-voc', 'shapes-coco', 'voc', 'coco', 'roboflow', 'yolo', "
             'found the string "cocoa"'
         ],
     ),

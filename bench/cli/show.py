@@ -1,6 +1,7 @@
 """`qdet-bench show`: a suite written out, its rows with everything resolved, and the placement of their quantizers."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, add_tier, print_json
@@ -161,6 +162,8 @@ def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
     assert job.protocol.policy is not None
     pins = placement.pins(job.protocol.policy.edge_bits)
     declared = job.row.pins.get(job.tier)
+    if placement.doubt:
+        print(f"qdet-bench: warning: row {job.row.id}: {placement.doubt}", file=sys.stderr)
     return {
         "pins": pins.model_dump(),
         "pinned": declared.model_dump() if declared else None,

@@ -1,5 +1,6 @@
 """Place, check and calibrate the quantizers of one job."""
 
+import warnings
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -51,6 +52,8 @@ def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: P
     loaded = list(train_loader(train, protocol.detector.scale.input, augment, calibration.batch, draw))
     placement = trace_placement(model, loaded[0], policy, protocol.bits)
     check_pins(placement, policy, pins)
+    if placement.doubt:
+        warnings.warn(placement.doubt, stacklevel=1)
     batches = Batches(model, loaded)
     allocated = methods.allocate(model, placement, batches)
     quantizers = methods.make_quantizers(allocated)

@@ -25,6 +25,10 @@ class WeightSite(NamedTuple):
     """Of the weight: the output channels come first."""
 
 
+POSITIVE = frozenset({"relu", "relu6"})
+"""Operations whose results are never negative."""
+
+
 class ActivationSite(NamedTuple):
     """One distinct tensor and every reader that gets it quantized. With `readers: layers` each part of the policy has
     its own."""
@@ -68,6 +72,14 @@ class Placement(NamedTuple):
     def sites(self) -> "tuple[WeightSite | ActivationSite, ...]":
         """All of them, weights first."""
         return (*self.weights, *self.activations)
+
+    @property
+    def doubt(self) -> str | None:
+        """That every tensor has a sign although some are never negative: half of their levels are not used."""
+        positive = sum(site.producer in POSITIVE for site in self.activations)
+        if not positive or not all(site.signed for site in self.activations):
+            return None
+        return f"the policy gives all tensors a sign, also {positive} that are never negative; see `unsigned_after`"
 
     def pins(self, edge_bits: int) -> Pins:
         """The counts that a suite pins."""
