@@ -1,6 +1,7 @@
 """Facts about a class, read from its source: planning must neither import torch nor run a user's code."""
 
 import ast
+import hashlib
 import sys
 import warnings
 from functools import lru_cache
@@ -35,6 +36,14 @@ def read_class(target: str, ignore: str = "") -> ClassFacts:
     if node is None:
         raise LookupError(f"{_find(module)} has no class {name}")
     return ClassFacts(_version(node), frozenset(_members(node, tree, module, ignore, MAX_BASES)))
+
+
+def source_hash(target: str) -> str | None:
+    """sha256 of the file that `package.module:Class` stands in; None where it cannot be found or read."""
+    try:
+        return hashlib.sha256(_find(target.partition(":")[0]).read_bytes()).hexdigest()
+    except (LookupError, OSError):
+        return None
 
 
 def _find(module: str) -> Path:

@@ -25,6 +25,13 @@ def summary(groups: dict[str, list[Rate]], jobs: int, wall: float) -> dict[str, 
     return {"rates": rates, "cost": {"jobs": jobs, "wall_s": round(wall), "cpu_s": round(cpu)}}
 
 
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What was measured before, with the groups that were measured anew; the times add up."""
+    rates = before["rates"] | now["rates"]
+    times = {name: before["cost"].get(name, 0) + now["cost"][name] for name in ("wall_s", "cpu_s")}
+    return {"rates": {name: rates[name] for name in TITLES}, "cost": now["cost"] | times}
+
+
 def markdown(found: dict[str, Any]) -> str:
     """`coverage.md`."""
     parts = [
@@ -74,7 +81,7 @@ def _rate(rate: dict[str, Any]) -> str:
 def _bar(bar: dict[str, float] | None) -> str:
     if bar is None:
         return ""
-    most = f", surely below {100 * bar['most']:g} %" if bar["most"] < 1 else ""
+    most = f", surely below {100 * bar['most']:g} %" if bar.get("most", 1) < 1 else ""
     return f"{100 * bar['low']:g} to {100 * bar['high']:g} %" + (", reached" if bar["reach"] else "") + most
 
 
