@@ -29,7 +29,7 @@ def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """What was measured before, with the groups that were measured anew; the times add up."""
     rates = before["rates"] | now["rates"]
     times = {name: before["cost"].get(name, 0) + now["cost"][name] for name in ("wall_s", "cpu_s")}
-    return {"rates": {name: rates[name] for name in TITLES}, "cost": now["cost"] | times}
+    return {"rates": {name: rates[name] for name in TITLES if name in rates}, "cost": now["cost"] | times}
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -42,9 +42,9 @@ def markdown(found: dict[str, Any]) -> str:
         f"Cost: {found['cost']['cpu_s'] / 60:.0f} minutes of processor time, {found['cost']['jobs']} process(es) at a "
         f"time; {found['cost']['wall_s'] / 60:.0f} minutes passed, on a machine that may have had other work.",
     ]
-    for name, title in TITLES.items():
+    for name in found["rates"]:
         rows = [[r["what"], _rate(r), r["trials"], _bar(r["bar"]), _met(r["met"])] for r in found["rates"][name]]
-        parts += [f"## {title}", tabulate(rows, ["what", "rate", "trials", "bar", "met"], tablefmt="github")]
+        parts += [f"## {TITLES[name]}", tabulate(rows, ["what", "rate", "trials", "bar", "met"], tablefmt="github")]
         if name == "null":
             tested = "; ".join(
                 f"{r['what'].split(', ')[1]}: {r['facts']['tested']:.1f}" for r in found["rates"][name] if "facts" in r
