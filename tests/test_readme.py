@@ -78,6 +78,11 @@ def a_method_is_part_of_the_identity(root: Path, said: list[str]) -> None:
     assert "2 jobs: 2 executed" in said[0] and "FP, shrunk" in said[0] and "ok" in said[0]
     # The method is what made the difference: a raised version makes its job, and only it, new.
     source = root / "my_methods.py"
+    assert "has changed" not in bench(root, "plan", "mine/shrink", "--tier", "smoke").stdout
+    source.write_text(f"{source.read_text()}\n# an edit without a new version\n", encoding="utf-8")
+    told = bench(root, "plan", "mine/shrink", "--tier", "smoke").stdout
+    again = "`qdet-bench run mine/shrink --tier smoke --rows shrunk --again`"
+    assert f"my_methods:Shrink has changed since: raise its `version` if numbers move, or {again}" in told
     source.write_text(source.read_text().replace("version = 1", "version = 2"), encoding="utf-8")
     states = bench(root, "run", "mine/shrink", "--tier", "smoke", "--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in states] == ["done", "missing"] and " shrunk " in states[1]

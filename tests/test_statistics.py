@@ -155,8 +155,6 @@ def test_committed_coverage_meets_its_bars() -> None:
     found: dict[str, Any] = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
     assert (RESULTS / "coverage.md").read_text(encoding="utf-8") == markdown(found)
     rates = [rate for group in found["rates"].values() for rate in group]
-    assert len(rates) == 25 and all(rate["met"] is not False for rate in rates)
-    assert [rate["trials"] for rate in found["rates"]["null"]] == [2000] * 4
-    assert sum(rate["bar"] is not None and rate["interval"][1] <= 0.07 for rate in found["rates"]["null"]) == 2
+    assert len(rates) == 21 and all(rate["met"] is not False for rate in rates)
     assert {rate["trials"] for rate in found["rates"]["images"]} == {2000, 50}
     assert found["cost"]["cpu_s"] <= 1800

@@ -147,7 +147,7 @@ class _Run:
             start_sha256=order.start.sha256 if order.start else None,
             environment=facts,
             environment_key=environment_key(facts),
-            provenance=provenance(order.root, order.arguments, order.asked),
+            provenance=provenance(order.root, order.arguments, order.asked, self.protocol.own_sources()),
             cost=clock.cost(),
         )
         write_json(self.folder.losses, self.trained.losses)

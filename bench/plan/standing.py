@@ -1,12 +1,13 @@
 """Where each planned job stands: done, missing, stale, failed or blocked, and why."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from bench.errors import BenchError
 from bench.plan.changes import changes
 from bench.plan.jobs import Job
+from bench.records.record import Record
 from bench.records.store import Store
 
 State = Literal["done", "missing", "stale", "failed", "blocked"]
@@ -57,12 +58,22 @@ def _settled(job: Job, store: Store) -> Standing | None:
         return Standing(job, "blocked", (job.blocked,))
     folder = store.folder(job.identity)
     try:
-        if folder.record() is not None:
-            return Standing(job, "done", ("restored from the baseline",) if folder.restored.exists() else ())
+        if (record := folder.record()) is not None:
+            reasons = ["restored from the baseline"] if folder.restored.exists() else []
+            return Standing(job, "done", (*reasons, *_changed_sources(job, record)))
     except BenchError as error:
         return Standing(job, "failed", (str(error),))
     failure = folder.failure()
     return Standing(job, "failed", (failure.reason,)) if failure is not None else None
+
+
+def _changed_sources(job: Job, record: Record) -> Iterator[str]:
+    """No part of the identity, since not each edit moves a number; but one that does may have been forgotten."""
+    now = job.protocol.own_sources()
+    for name, source in (record.provenance.own or {}).items():
+        if now.get(name, source) != source:
+            again = f"qdet-bench run {job.suite} --tier {job.tier} --rows {job.row.id} --again"
+            yield f"{name} has changed since: raise its `version` if numbers move, or `{again}`"
 
 
 def _open(job: Job, old: dict[str, dict[str, Any]], stale: set[str]) -> Standing:

@@ -51,8 +51,8 @@ class Stopwatch:
         return Cost(started=self.started, finished=now(), host=socket.gethostname(), phases=self.phases)
 
 
-def provenance(root: Path, arguments: Sequence[str], asked: Asked) -> Provenance:
-    """Where a record of the checkout at `root` comes from; `arguments` is the command line as given."""
+def provenance(root: Path, arguments: Sequence[str], asked: Asked, own: Mapping[str, str] | None = None) -> Provenance:
+    """Where a record of the checkout at `root` comes from; `arguments` is the command line as given, `own` as there."""
     head, dirty = commit(root)
     return Provenance(
         commit=head,
@@ -60,6 +60,7 @@ def provenance(root: Path, arguments: Sequence[str], asked: Asked) -> Provenance
         source=source_hash(),
         arguments=tuple(map(readable, arguments)),
         asked_by=asked.name,
+        own=dict(own) if own else None,
         **asked._asdict(),
     )
 

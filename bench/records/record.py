@@ -75,6 +75,9 @@ class Provenance(Spec):
     tier: str | None = Field(default=None, exclude_if=_absent)
     seed: int | None = Field(default=None, exclude_if=_absent)
 
+    own: dict[str, str] | None = Field(default=None, exclude_if=_absent)
+    """By name of a user's own method or detector: sha256 of its file. None where there is none, and in old records."""
+
     @property
     def asked(self) -> Asked | None:
         """The job that it was first made for; of an old record by its name, None where that says no job."""

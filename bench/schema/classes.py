@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import hashlib
 import sys
 import warnings
 from collections.abc import Iterable
@@ -63,6 +64,14 @@ def check_class(what: str, name: str, target: str, ignore: str, known: Iterable[
     if found.version is None or found.version < 1:
         raise UsageError(f"{what} {name!r}: its class needs a line such as `version = 1` of its own")
     return found.version, found.members
+
+
+def source_hash(target: str) -> str | None:
+    """sha256 of the file that `package.module:Class` stands in; None where it cannot be found or read."""
+    try:
+        return hashlib.sha256(_find(target.partition(":")[0]).read_bytes()).hexdigest()
+    except (LookupError, OSError):
+        return None
 
 
 def _find(module: str) -> Path:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, WrapValidator
 
 from bench.schema.base import Spec, parse
 from bench.schema.bits import Bits
+from bench.schema.classes import source_hash
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale
 from bench.schema.methods import Observer, options_model
@@ -112,6 +113,11 @@ class Protocol(Spec):
             "seeds": dump(self.seeds),
             "versions": self.versions,
         }
+
+    def own_sources(self) -> dict[str, str]:
+        """By name of a user's own method or detector that the job uses: sha256 of its file, as it is now."""
+        names = [self.detector.name, *(method.name for method in self.methods)]
+        return {name: found for name in names if ":" in name and (found := source_hash(name)) is not None}
 
 
 def pinned(data: Spec, pin: str) -> dict[str, Any]:

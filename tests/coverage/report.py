@@ -29,6 +29,13 @@ def summary(groups: dict[str, list[Rate]], jobs: int, wall: float) -> dict[str, 
     return {"rates": rates, "cost": {"jobs": jobs, "wall_s": round(wall), "cpu_s": round(cpu)}}
 
 
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What was measured before, with the groups that were measured anew; the times add up."""
+    rates = before["rates"] | now["rates"]
+    times = {name: before["cost"].get(name, 0) + now["cost"][name] for name in ("wall_s", "cpu_s")}
+    return {"rates": {name: rates[name] for name in TITLES if name in rates}, "cost": now["cost"] | times}
+
+
 def markdown(found: dict[str, Any]) -> str:
     """`coverage.md`."""
     parts = [
@@ -39,9 +46,9 @@ def markdown(found: dict[str, Any]) -> str:
         f"Cost: {found['cost']['cpu_s'] / 60:.0f} minutes of processor time, {found['cost']['jobs']} process(es) at a "
         f"time; {found['cost']['wall_s'] / 60:.0f} minutes passed, on a machine that may have had other work.",
     ]
-    for name, title in TITLES.items():
+    for name in found["rates"]:
         rows = [[r["what"], _rate(r), r["trials"], _bar(r["bar"]), _met(r["met"])] for r in found["rates"][name]]
-        parts += [f"## {title}", tabulate(rows, ["what", "rate", "trials", "bar", "met"], tablefmt="github")]
+        parts += [f"## {TITLES[name]}", tabulate(rows, ["what", "rate", "trials", "bar", "met"], tablefmt="github")]
         if name == "null":
             tested = "; ".join(
                 f"{r['what'].split(', ')[1]}: {r['facts']['tested']:.1f}" for r in found["rates"][name] if "facts" in r
@@ -82,7 +89,7 @@ def _rate(rate: dict[str, Any]) -> str:
 def _bar(bar: dict[str, float] | None) -> str:
     if bar is None:
         return ""
-    most = f", surely below {100 * bar['most']:g} %" if bar["most"] < 1 else ""
+    most = f", surely below {100 * bar['most']:g} %" if bar.get("most", 1) < 1 else ""
     return f"{100 * bar['low']:g} to {100 * bar['high']:g} %" + (", reached" if bar["reach"] else "") + most
 
 
