@@ -70,7 +70,7 @@ def shorten(path: Path) -> None:
         suite |= {"rows": [*rows, TOLD], "kinds": kinds, "methods": methods}
         suite["policies"] = {name: policy for name, policy in suite["policies"].items() if name in policies}
         suite["core"] = [row["id"] for row in rows]
-        del suite["regime"], suite["claims"], suite["defaults"]["claim"]
+        del suite["regime"], suite["claims"], suite["evidence"], suite["defaults"]["claim"]
 
 
 def another_rate(suite: dict[str, Any], lr: float) -> None:

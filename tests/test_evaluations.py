@@ -120,7 +120,7 @@ def test_table_shows_best_beside_last(tmp_path: Path) -> None:
     table = make_table(suite, "mini", committed=False)
     at = [column.heading for column in table.columns].index("best AP")
     assert [row[at] for row in table.rows] == ["", "", "29.30", ""]
-    assert [row[at - 3] for row in table.rows][2] == "27.00"
+    assert [row[at - 3] for row in table.rows][2] == "27.00 †"
     assert any("chosen on the very images" in note for note in table.notes)
 
 

@@ -114,7 +114,7 @@ def twenty_steps(name: str, tier: str) -> str:
         warmup = {"kind": "exponential", "length": STEPS, "ratio": 0.001}
         changes = {"repeat": 1, "warmup": warmup, "evaluation": None, "optimizer": own["optimizer"]}
         at["recipes"][key] = own | recipe(own["batch"]) | changes
-    for key in ("regime", "claims", "published", "references"):
+    for key in ("regime", "claims", "evidence", "published", "references"):
         suite.pop(key, None)
     for row in suite["rows"]:
         row.pop("published", None)

@@ -20,7 +20,7 @@ TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
 
 
 def identities(name: str, tier: Tier) -> dict[str, str]:
-    return {job.row.id: job.identity for job in plan(load_suite(name, PROJECT), tier)}
+    return {job.row.id: job.identity for job in plan(load_suite(name, PROJECT), tier) if job.repetition == 0}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -177,7 +177,7 @@ def test_identity_is_stable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_jobs_and_seeds(tmp_path: Path) -> None:
     text = changed(("tiers:\n", LSQ_ROW.replace("id: lsq", "id: again").replace("4/4", "3/3") + "tiers:\n"))
     found = jobs(tmp_path, text)
-    assert list(found) == [("fp", 0), *(("lsq", k) for k in range(3)), *(("again", k) for k in range(3))]
+    assert list(found) == [("fp", 0), *((row, k) for k in range(3) for row in ("lsq", "again"))]
     seeds = {key: job.raw["seeds"] for key, job in found.items()}
     for k in range(3):
         # Paired rows see the same images in the same order.

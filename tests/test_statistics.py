@@ -135,14 +135,15 @@ def test_chunks_of_replicates_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_simulation_repeats_and_is_no_toy() -> None:
+    from tests.coverage.claims import claims, regimes
     from tests.coverage.images import trial
-    from tests.coverage.seeds import claims, intervals
+    from tests.coverage.seeds import intervals, pipelines
 
     one = trial(1, 3)
     assert one == trial(1, 3) != trial(1, 4)
     assert 0.3 < one.ap < 0.6 and one.interval.low < one.point < one.interval.high
-    rates = [*intervals(50), *claims(50)]
-    assert len(rates) == 17 and all(0 <= rate.interval[0] <= rate.value <= rate.interval[1] <= 1 for rate in rates)
+    rates = [*intervals(50), *pipelines(50), *claims(50), *regimes(50)]
+    assert len(rates) >= 40 and all(0 <= rate.interval[0] <= rate.value <= rate.interval[1] <= 1 for rate in rates)
     assert rates[0].value > 0.8  # seed interval
 
 
@@ -155,6 +156,6 @@ def test_committed_coverage_meets_its_bars() -> None:
     found: dict[str, Any] = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
     assert (RESULTS / "coverage.md").read_text(encoding="utf-8") == markdown(found)
     rates = [rate for group in found["rates"].values() for rate in group]
-    assert len(rates) == 21 and all(rate["met"] is not False for rate in rates)
+    assert len(rates) == 56 and all(rate["met"] is not False for rate in rates)
     assert {rate["trials"] for rate in found["rates"]["images"]} == {2000, 50}
     assert found["cost"]["cpu_s"] <= 1800

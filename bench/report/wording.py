@@ -44,7 +44,10 @@ def runs_state(row: RowResult) -> str:
         return lacking[0]
     if len(lacking) == len(row.jobs) and len(set(lacking.values())) == 1:
         return lacking[0]
-    seeds = "; ".join(f"seed {repetition} {why}" for repetition, why in lacking.items())
+    by_reason: dict[str, list[int]] = {}
+    for repetition, why in lacking.items():
+        by_reason.setdefault(why, []).append(repetition)
+    seeds = "; ".join(f"{_seeds(repetitions)} {why}" for why, repetitions in by_reason.items())
     return f"{len(row.jobs) - len(lacking)} of {len(row.jobs)} ok; {seeds}"
 
 
@@ -53,6 +56,15 @@ def _restored(row: RowResult) -> str:
     if not number:
         return "ok"
     return "ok, restored from the baseline" if number == len(row.jobs) else f"ok, {number} restored from the baseline"
+
+
+def _seeds(repetitions: list[int]) -> str:
+    """`seed 3`; `seeds 3 to 7`; `seeds 3, 5`."""
+    first, last = repetitions[0], repetitions[-1]
+    if first == last:
+        return f"seed {first}"
+    run = len(repetitions) > 2 and repetitions == [*range(first, last + 1)]
+    return f"seeds {first} to {last}" if run else f"seeds {', '.join(map(str, repetitions))}"
 
 
 def why_no_result(result: JobResult) -> str | None:

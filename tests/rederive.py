@@ -1,0 +1,229 @@
+"""The numbers of a committed table once more, from the raw runs, by numpy and scipy alone.
+
+It imports neither `bench.statistics` nor `bench.verdict` nor `bench.report`: the rules of docs/statistics.md, written a
+second time. Of the suite it takes what is declared, and from the plan which identity each repetition would have.
+"""
+
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import binomtest, f_oneway, nct, t
+
+from bench.plan.jobs import plan
+from bench.schema.load import load_suite
+from bench.schema.suite import Row, Suite, TierSpec
+
+METRICS = {"coco": ("AP", "AP50", "AP75"), "voc07": ("mAP",), "voc12": ("mAP",)}
+DAGGER = "†"
+
+
+class Committed(NamedTuple):
+    """A suite and its raw runs."""
+
+    suite: Suite
+    tier: TierSpec
+    runs: dict[tuple[str, int], dict[str, Any]]
+    """Records by row and repetition."""
+    counted: dict[tuple[str, int], dict[str, Any]]
+    """Those that a claim may use."""
+
+
+def committed(root: Path, name: str, tier: Any) -> Committed:
+    """Read both."""
+    located = load_suite(name, root)
+    spec = located.suite.tiers[tier]
+    entries = json.loads((root / "baselines" / f"{name}.{tier}.json").read_text(encoding="utf-8"))["entries"]
+    rows = {row.id for row in located.suite.rows}
+    kept = {(e["row"], e["repetition"]): e["record"] for e in entries if e["row"] in rows}
+    jobs = {(j.row.id, j.repetition): j for j in plan(located, tier, seeds=max(spec.seeds, *(n + 1 for _, n in kept)))}
+    runs = {key: kept[key] for key in kept if key in jobs and _reached(key, kept, jobs, spec)}
+    most = spec.seeds if located.suite.evidence is not None else 100
+    counted = {}
+    for key, record in runs.items():
+        job = jobs[key]
+        origin = None if job.start is None else runs.get((job.start.row.id, job.start.repetition))
+        started = record["protocol"].get("start")
+        same = job.blocked is not None or job.identity == record["identity"]
+        right = origin is None or started is None or origin["identity"] == started
+        if key[1] < most and not record["provenance"]["dirty"] and same and right:
+            counted[key] = record
+    return Committed(located.suite, spec, runs, counted)
+
+
+def _reached(key: tuple[str, int], kept: Any, jobs: Any, spec: TierSpec) -> bool:
+    """Planned, or one of those that follow without a gap."""
+    planned = spec.seeds if (key[0], 1) in jobs else 1
+    return key[1] < planned or all((key[0], n) in kept for n in range(planned, key[1]))
+
+
+def mean_cell(records: list[dict[str, Any]], metric: str) -> str:
+    """Mean and half its 95 % interval."""
+    values = np.array([100 * r["metrics"][metric] for r in records if r["metrics"].get(metric, -1) >= 0])
+    if not len(values):
+        return ""
+    if len(values) == 1:
+        evaluated = not any(records[0]["protocol"].get(part) for part in ("recipe", "start", "methods"))
+        return f"{values[0]:.2f}" if evaluated else f"{values[0]:.2f} {DAGGER}"
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.2f} ± {half:.2f}"
+
+
+def best_cell(records: list[dict[str, Any]], metric: str) -> str:
+    """Mean of the best evaluations."""
+    if not records or not all(r.get("evaluations") and r["training"] for r in records):
+        return ""
+    every = [[e["metrics"].get(metric, -1) for e in r["evaluations"]] + [r["metrics"][metric]] for r in records]
+    return f"{100 * np.mean([max(values) for values in every]):.2f}"
+
+
+def row_cells(found: Committed, row: Row) -> dict[str, str]:
+    """By heading what stands in a measured row."""
+    records = [found.runs[key] for key in sorted(found.runs) if key[0] == row.id]
+    names = METRICS[found.tier.metric.variant]
+    cells = {name: mean_cell(records, name) for name in names}
+    ran = "" if row.reported_only is not None else str(len(records))
+    return {**cells, f"best {names[0]}": best_cell(records, names[0]), "runs": ran}
+
+
+def pairs(found: Committed, rows: tuple[str, ...], metric: str) -> list[tuple[str, list[float]]]:
+    """Environment and points of each repetition at which all rows have a run that counts."""
+    by_row: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in dict.fromkeys(rows):
+        own = {n: r for (name, n), r in found.counted.items() if name == row}
+        by_row[row] = {n: r for n, r in own.items() if _value(r, metric) >= 0}
+    once = [row for row in by_row if not _repeated(found, row)]
+    others = sorted({n for row, own in by_row.items() if row not in once for n in own})
+    for row in once:
+        if 0 in by_row[row]:
+            by_row[row] = dict.fromkeys(others or by_row[row], by_row[row][0])
+    result = []
+    for n in sorted({n for own in by_row.values() for n in own}):
+        if all(n in own for own in by_row.values()):
+            sides = [own[n] for own in by_row.values()]
+            key = _environment(sides)
+            if key is not None and len({side["provenance"]["source"] for side in sides}) == 1:
+                records = [by_row[row][n] for row in rows]
+                result.append((key, [100 * _value(r, metric) for r in records]))
+    evidence = found.suite.evidence
+    if evidence is not None and evidence.environments == "one" and result:
+        most = Counter(key for key, _ in result).most_common(1)[0][0]
+        result = [pair for pair in result if pair[0] == most]
+    return result
+
+
+def _value(record: dict[str, Any], metric: str) -> float:
+    return float((record["metrics"] | record.get("harmony", {})).get(metric, -1))
+
+
+def _repeated(found: Committed, row: str) -> bool:
+    declared = found.suite.row(row)
+    return declared.start is not None or (found.tier.checkpoints == "own" and found.tier.recipe(declared) is not None)
+
+
+def _environment(sides: list[dict[str, Any]]) -> str | None:
+    """Rows without quantizers may differ from the others in the kernels alone."""
+    keys = {s["environment_key"] for s in sides if s["placement"]} or {s["environment_key"] for s in sides}
+    if len(keys) > 1:
+        return None
+    (key,) = keys
+    bare = [json.dumps({k: v for k, v in s["environment"].items() if k != "kernels"}, sort_keys=True) for s in sides]
+    model = next(i for i, s in enumerate(sides) if s["environment_key"] == key)
+    kernels = sides[model]["environment"].get("kernels")
+    for i, side in enumerate(sides):
+        if side["environment_key"] != key and (bare[i] != bare[model] or side["environment"].get("kernels") == kernels):
+            return None
+    return key
+
+
+def claim_cells(found: Committed, claim: Any) -> dict[str, str]:
+    """By heading what stands in the line of a claim; its verdict is only the word of the statistics."""
+    measured = pairs(found, claim.rows, claim.metric)
+    points = np.array([values for _, values in measured])
+    published = "" if claim.published is None else f"+{claim.published:g}"
+    empty = dict.fromkeys(("gain", "lower bound", "upper bound", "pairs", "sign test", "collapsed", "detectable"), "")
+    if not len(points):
+        return {**empty, "paper gain": published, "word": "not run"}
+    gains = points[:, 0] - points[:, 1]
+    if claim.kind == "interaction":
+        gains = gains - (points[:, 2] - points[:, 3])
+    n = len(gains)
+    cells = {**empty, "gain": f"{gains.mean():+.2f}", "pairs": str(n), "paper gain": published}
+    cells["collapsed"] = str(sum(_collapsed(points[:, i]) for i in range(len({*claim.rows}))))
+    family = _family(found.suite, claim.id)
+    if family is None:
+        return {**cells, "word": "not tested (a survey)"}
+    number, together, margin = family
+    up, down = int((gains > 0).sum()), int((gains < 0).sum())
+    p = f"{_sign(up, down):.2g}" if up + down else "1"
+    cells["sign test"] = f"{up} of {n}, p {p}"
+    level = together / number
+    word = "inconclusive"
+    if len({*gains}) > 1:
+        error = gains.std(ddof=1) / np.sqrt(n)
+        quantile = t.ppf(1 - level, n - 1)
+        lower, upper = gains.mean() - quantile * error, gains.mean() + quantile * error
+        power = brentq(lambda c: nct.sf(quantile, n - 1, c) - 0.8, 0.0, 1000.0)
+        cells |= {"lower bound": f"{lower:+.2f}", "upper bound": f"{upper:+.2f}", "detectable": f"{power * error:.2f}"}
+        word = _word(gains, lower, upper, level, claim.published, margin)
+    most = found.tier.seeds if found.suite.evidence is not None else None
+    return {**cells, "word": f"interim ({n} of {most})" if most is not None and n < most else word}
+
+
+def environments(found: Committed, claim: Any) -> tuple[list[tuple[str, str]], str] | None:
+    """Means of a claim by environment, and p of no difference; None where all pairs are of one."""
+    groups: dict[str, list[float]] = {}
+    for key, values in pairs(found, claim.rows, claim.metric):
+        first, second, *others = values
+        groups.setdefault(key, []).append(first - second - (others[0] - others[1] if others else 0.0))
+    if len(groups) < 2:
+        return None
+    spread = any(len({*group}) > 1 for group in groups.values())
+    p = f"{f_oneway(*groups.values()).pvalue:.3f}" if spread else ""
+    return [(f"{np.mean(group):+.2f}", str(len(group))) for group in groups.values()], p
+
+
+def _family(suite: Suite, claim: str) -> tuple[int, float, float] | None:
+    if suite.evidence is None:
+        return len(suite.claims), 0.03, 0.5
+    families = suite.evidence.families.values()
+    return next(((len(f.claims), f.level, f.margin) for f in families if claim in f.claims), None)
+
+
+def _word(gains: Any, lower: float, upper: float, level: float, published: float | None, margin: float) -> str:
+    fails = 0.2 if published is None else min(0.2, published / 2)
+
+    def above(value: float) -> bool:
+        return _sign(int((gains > value).sum()), int((gains < value).sum())) <= level
+
+    def below(value: float) -> bool:
+        return _sign(int((gains < value).sum()), int((gains > value).sum())) <= level
+
+    within = -margin < lower and upper < margin
+    if lower > 0:
+        word, agree = "holds" + (", perhaps negligible" if lower < 0.2 else ""), above(0)
+    elif upper < fails:
+        word, agree = "fails" + (", equivalent to none" if within else ""), below(fails)
+    elif within:
+        word, agree = "equivalent", above(-margin) and below(margin)
+    else:
+        word, agree = "inconclusive", not above(0) and not below(fails)
+    return word if agree else f"{word}, depends on near-symmetry"
+
+
+def _sign(hits: int, misses: int) -> float:
+    return float(binomtest(hits, hits + misses, alternative="greater").pvalue) if hits + misses else 1.0
+
+
+def _collapsed(runs: Any) -> int:
+    if len(runs) < 4:
+        return 0
+    number = 0
+    for i, others in zip(reversed(range(len(runs))), itertools.combinations(runs, len(runs) - 1), strict=True):
+        middle = np.median(others)
+        number += bool(runs[i] < middle - 5 * 1.4826 * np.median(np.abs(np.array(others) - middle)))
+    return number
