@@ -18,6 +18,7 @@ from bench.schema.load import Located, load_suite
 from bench.verdict.baseline import accept, load
 from bench.verdict.claims import ClaimVerdict, judge
 from bench.verdict.gather import gather
+from bench.verdict.references import judge_references, published_table
 from bench.verdict.restore import keep_checkpoints, restore
 
 EVIDENCE = {"families": {"primary": {"claims": [CLAIM["id"]], "level": 0.05, "spread": 0.5}}}
@@ -207,6 +208,19 @@ def test_repetitions_are_accepted_as_they_come_in_and_restored_with_their_own_mo
     accept(gather(suite, "mini"))
     baseline = load(suite, "mini")
     assert baseline is not None and len(baseline.entries) == 7
+
+
+@pytest.mark.parametrize("checkpoints", ["own", "shared"])
+def test_a_prediction_interval_says_whether_it_knows_other_models(tmp_path: Path, checkpoints: str) -> None:
+    data = suite_data()
+    data["tiers"] = {"paper": data["tiers"]["mini"] | {"seeds": 3, "checkpoints": checkpoints}}
+    data["rows"][2]["pins"] = {}
+    suite = located(tmp_path, data)
+    for job in plan(suite, "paper"):
+        store_record(suite, job, 0.3 + job.repetition / 100)
+    found = {v.row: v.message for v in judge_references(gather(suite, "paper"), published_table(suite))}
+    assert found["lsq"].endswith("from one full-precision model") == (checkpoints == "shared")
+    assert "from one full-precision model" not in found["fp"]
 
 
 WRONG = [

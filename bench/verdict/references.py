@@ -82,7 +82,11 @@ def _judge_runs(
         return "inconclusive", f"not compared: {UNPINNED}"
     chosen, which = _selected(records, name, table)
     found = judge_reference([100 * one for one in chosen], value, trained=trained)
-    return found.status, f"{which}{name} {found.why}"
+    # The interval knows the spread of full-precision models only where each run has one of its own.
+    starts = {record.part("start") for record in records}
+    shared = len(records) > 1 and len(starts) == 1 and starts != {None}
+    condition = "; all runs start from one full-precision model" if shared else ""
+    return found.status, f"{which}{name} {found.why}{condition}"
 
 
 def _selected(records: Sequence[Record], name: str, table: PublishedTable) -> tuple[list[float], str]:
