@@ -39,7 +39,11 @@ def committed(root: Path, name: str, tier: Any) -> Committed:
     spec = located.suite.tiers[tier]
     entries = json.loads((root / "baselines" / f"{name}.{tier}.json").read_text(encoding="utf-8"))["entries"]
     rows = {row.id for row in located.suite.rows}
-    kept = {(e["row"], e["repetition"]): e["record"] for e in entries if e["row"] in rows}
+    kept: dict[tuple[str, int], dict[str, Any]] = {}
+    for entry in entries:
+        # Of several environments the first accepted record is shown.
+        if entry["row"] in rows:
+            kept.setdefault((entry["row"], entry["repetition"]), entry["record"])
     jobs = {(j.row.id, j.repetition): j for j in plan(located, tier, seeds=max(spec.seeds, *(n + 1 for _, n in kept)))}
     runs = {key: kept[key] for key in kept if key in jobs and _reached(key, kept, jobs, spec)}
     most = spec.seeds if located.suite.evidence is not None else 100
