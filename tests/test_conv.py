@@ -175,6 +175,48 @@ def test_a_shared_weight_sums_its_levels() -> None:
             torch.testing.assert_close(together, 3 * single, rtol=1e-5, atol=1e-4)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, x: Tensor) -> list[str]:
+    """The names of the kernels that run on x from now on."""
+    done: list[str] = []
+    passes = kernels.choose(x, torch.ones(()))
+    for name in ("forward", "backward"):
+        plain = getattr(passes, name)
+
+        def told(of: Tensor, *args: Any, plain: Any = plain, name: str = name) -> Any:
+            done.extend([name] * (of.data_ptr() == x.data_ptr()))
+            return plain(of, *args)
+
+        monkeypatch.setattr(passes, name, told)
+    return done
+
+
+def test_a_tensor_that_two_layers_read_is_quantized_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once more in the backward, whatever is derived first; with equal bits, and anew when either changes."""
+    x, both = images(), [layer("lsq-mqbench", {}), layer("lsq-mqbench", {"padding": 1})]
+    shared = both[0].held.inputs[0]
+    both[1].hold(Held(both[1].held.weight, (shared,)))
+    assert isinstance(shared, Quantizer)
+    needed = [x, shared.step, *(conv.weight for conv in both)]
+
+    def grads(readers: int) -> tuple[Tensor, ...]:
+        shared.readers = readers
+        total = sum(conv(x).square().sum() for conv in both)
+        return torch.autograd.grad(total, needed)  # type: ignore[arg-type]
+
+    alone = grads(1)
+    done = counted(monkeypatch, x)
+    together = grads(2)
+    assert done == ["forward", "forward", "backward", "backward"]
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+    y = both[0](x)  # a pass that breaks off
+    with torch.no_grad():
+        shared.step.mul_(2)
+    assert torch.equal(both[0](x), composed(both[0], x)) and not torch.equal(both[0](x), y)
+    with torch.no_grad():
+        x.mul_(-1)
+    assert torch.equal(both[1](x), composed(both[1], x))
+
+
 def test_a_shared_weight_is_quantized_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """And anew when the weight or its step changes, when gradients are recorded that were not, and in the next pass."""
     conv, x = layer("lsq-mqbench", {"padding": 1}, inputs=4), images()
@@ -198,21 +240,13 @@ def test_a_shared_weight_is_quantized_once_a_pass(monkeypatch: pytest.MonkeyPatc
         assert torch.equal(conv(x), now()) and not torch.equal(now(), before)
     conv.end_pass()
     # A whole pass quantizes it once, and its backward once more.
-    passes, of_weight = kernels.choose(x, step), []
-    for name in ("forward", "backward"):
-        plain = getattr(passes, name)
-
-        def counted(of: Tensor, *args: Any, plain: Any = plain, name: str = name) -> Any:
-            of_weight.extend([name] * (of.data_ptr() == conv.weight.data_ptr()))
-            return plain(of, *args)
-
-        monkeypatch.setattr(passes, name, counted)
+    done = counted(monkeypatch, conv.weight)
     for number in (1, 2):
         conv.start_pass()
         y = sum(conv(x) for _ in range(4))
         conv.end_pass()
         torch.autograd.grad(y.sum(), [conv.weight, step])  # type: ignore[union-attr]
-        assert of_weight == ["forward", "forward", "backward"] * number
+        assert done == ["forward", "forward", "backward"] * number
 
 
 @pytest.mark.parametrize(("readers", "bar"), [("layers", 1.01), ("all", 1.2)])

@@ -1,6 +1,7 @@
 """Put quantizers into a model by replacing its layers, which stand in its child STATE."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -34,6 +35,7 @@ def apply(model: nn.Module, placement: Placement, quantizers: Quantizers) -> Non
         _check(site, quantizers[site.name])
     held = _held(placement, quantizers)
     layers = {model.get_submodule(name): _quantized(name, model.get_submodule(name), held[name]) for name in held}
+    _count_readers(layers.values())
     replace(model, layers)
     state = nn.ModuleDict({name.replace(".", "/"): q for name, q in quantizers.items()})
     model.add_module(STATE, state.to(next(model.parameters()).device))
@@ -99,6 +101,14 @@ def _held(placement: Placement, quantizers: Quantizers) -> dict[str, Held]:
         ordered = tuple(inputs[module].get(k) for k in range(count))
         held[module] = Held(weights.get(module), ordered, tuple(upstream[module]))
     return held
+
+
+def _count_readers(layers: Iterable[nn.Module]) -> None:
+    """Tell quantizers how many convolutions read one tensor through them."""
+    for quantizer, readers in Counter(
+        q for layer in layers if isinstance(layer, QuantConv2d) for q in layer.held.inputs if q is not None
+    ).items():
+        quantizer.readers = readers
 
 
 def _tap(model: nn.Module, placement: Placement, quantizers: Quantizers) -> None:

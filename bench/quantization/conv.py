@@ -12,6 +12,7 @@ from bench.quantization.grid import Grid
 from bench.quantization.kernels import Kernels, choose
 from bench.quantization.layer import Held, QuantLayer
 from bench.quantization.quantizer import Quantizer
+from bench.quantization.shared import Shared
 
 _OnGrid = tuple[Tensor, Tensor | None, Grid | None]
 """A tensor, and the parameter and the grid by which it is quantized; without them it is used as it is."""
@@ -38,8 +39,10 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
         how = (self.stride, self.padding, self.dilation, self.groups)
         if self._recomputes(x, quantizer):
             made, again = self.shared_weight() if self.shares_weight else (None, None)
+            of_input = _on_grid(quantizer, x)
+            of_weight = _on_grid(self.held.weight, self.weight)
             y: Tensor = _Conv.apply(  # type: ignore[no-untyped-call]
-                *_on_grid(quantizer, x), *_on_grid(self.held.weight, self.weight), self.bias, how, made, again
+                *of_input, _shared(quantizer, of_input), *of_weight, self.bias, how, made, again
             )
             return y
         weight = self.quantized_weight()
@@ -48,6 +51,11 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
     def _recomputes(self, x: Tensor, quantizer: Quantizer | None) -> bool:
         plain = x.dim() == 4 and not isinstance(self.padding, str) and not torch.is_autocast_enabled(x.device.type)
         return plain and all(q is None or q.on_grid for q in (quantizer, self.held.weight))
+
+
+def _shared(quantizer: Quantizer | None, of_input: _OnGrid) -> Shared | None:
+    x, parameter, _ = of_input
+    return None if quantizer is None or parameter is None else quantizer.shared(x, parameter)
 
 
 def _on_grid(quantizer: Quantizer | None, x: Tensor) -> _OnGrid:
@@ -86,23 +94,25 @@ class _Conv(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, step: Tensor | None, grid: Grid | None, weight: Tensor, weight_step: Tensor | None,
-        weight_grid: Grid | None, bias: Tensor | None, how: tuple[Any, ...], made: Tensor | None,
-        again: list[Tensor] | None,
+        ctx: Any, x: Tensor, step: Tensor | None, grid: Grid | None, shared: Shared | None, weight: Tensor,
+        weight_step: Tensor | None, weight_grid: Grid | None, bias: Tensor | None, how: tuple[Any, ...],
+        made: Tensor | None, again: list[Tensor] | None,
     ) -> Tensor:  # fmt: skip
         # `made`: the weight as other calls of the pass have it too, which takes the gradient; the backward makes it
         # once more for all of them, into `again`.
         ctx.save_for_backward(x, step, weight, weight_step)
         ctx.grids, ctx.kernels = (grid, weight_grid), (_kernels(x, step), _kernels(weight, weight_step))
         ctx.bias_sizes, ctx.how, ctx.again = None if bias is None else [bias.numel()], how, again
+        ctx.shared = shared
         sides = _Side(x, step, grid, ctx.kernels[0]), _Side(weight, weight_step, weight_grid, ctx.kernels[1])
         quantized = sides[1].value() if made is None else made
-        return conv2d(sides[0].value(), quantized, bias, *how)
+        q = sides[0].value() if shared is None else shared.forward(sides[0].value)
+        return conv2d(q, quantized, bias, *how)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, step, weight, weight_step = ctx.saved_tensors
-        need_x, need_step, _, need_weight, need_weight_step, _, need_bias, _, need_made, _ = ctx.needs_input_grad
+        need_x, need_step, _, _, need_weight, need_weight_step, _, need_bias, _, need_made, _ = ctx.needs_input_grad
         # A derivative that is to be derived once more: every operation differentiable, and none on kernels.
         twice = torch.is_grad_enabled()
         kernels = (None, None) if twice else ctx.kernels
@@ -110,7 +120,10 @@ class _Conv(torch.autograd.Function):
             _Side(x, step, ctx.grids[0], kernels[0]),
             _Side(weight, weight_step, ctx.grids[1], kernels[1]),
         )
-        q = image.differentiable() if twice else image.value()
+        if twice:
+            q = image.differentiable()
+        else:
+            q = image.value() if ctx.shared is None else ctx.shared.backward(image.value)
         quantized = of_weight.differentiable() if twice else _once(of_weight, ctx.again)
         stride, padding, dilation, groups = ctx.how
         # If only the image's step needs a gradient, use <conv(slopes), grad> = <slopes, transposed conv(grad)>: one
@@ -127,10 +140,10 @@ class _Conv(torch.autograd.Function):
         elif needed[0]:
             grad_x, grad_step = image.gradients(grad)
         if need_made:
-            return grad_x, grad_step, None, None, None, None, grad_bias, None, grad_weight, None
+            return grad_x, grad_step, None, None, None, None, None, grad_bias, None, grad_weight, None
         if needed[1]:
             grad_weight, grad_weight_step = of_weight.gradients(grad_weight)
-        return grad_x, grad_step, None, grad_weight, grad_weight_step, None, grad_bias, None, None, None
+        return grad_x, grad_step, None, None, grad_weight, grad_weight_step, None, grad_bias, None, None, None
 
 
 def _once(side: _Side, again: list[Tensor] | None) -> Tensor:

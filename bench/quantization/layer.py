@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.quantization.calls import Counted
 from bench.quantization.quantizer import Quantizer
+from bench.quantization.shared import versions
 
 
 class Held(NamedTuple):
@@ -64,15 +65,10 @@ class QuantLayer(Counted, nn.Module):
         quantizer, weight = self.held.weight, self.weight
         if quantizer is None:
             return weight, []
-        made_of = (torch.is_grad_enabled(), *map(_version, (weight, *quantizer.parameters(), *quantizer.buffers())))
+        made_of = (torch.is_grad_enabled(), *versions(weight, *quantizer.parameters(), *quantizer.buffers()))
         if not self.pass_weight or self.made_of != made_of:
             self.pass_weight, self.made_of = (quantizer(weight), []), made_of
         shared = self.pass_weight
         if self.call == 0:
             self.pass_weight = ()
         return shared
-
-
-def _version(x: Tensor) -> int:
-    """Another one after each change in place; what was made in inference mode has none, and is not trained."""
-    return 0 if x.is_inference() else x._version

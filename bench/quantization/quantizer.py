@@ -9,6 +9,7 @@ from torch._C import DisableTorchFunction
 from bench.quantization.functional import fake_quantize
 from bench.quantization.grid import Grid
 from bench.quantization.ranges import integer_range
+from bench.quantization.shared import Shared, versions
 from bench.schema.methods import Granularity
 
 
@@ -51,6 +52,9 @@ class Quantizer(nn.Module):
         self.qmin, self.qmax = integer_range(bits, signed)
         self.observer = observer
         self._seen: weakref.ref[Tensor] | None = None
+        self.readers = 1
+        """How many convolutions read one tensor through it, in a pass."""
+        self._shared: Shared | None = None
         self.dead = False
         """Whether calibration showed it nothing but zeros (`bench.calibration.calibrate`)."""
         self.mode: Literal["off", "observe", "quantize"] = "quantize"
@@ -78,6 +82,18 @@ class Quantizer(nn.Module):
     def grid(self, x: Tensor) -> tuple[Tensor, Grid]:
         """The parameter that is trained and the grid that `x` is put on; only `quantize` asks for them."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it quantizes")
+
+    def shared(self, x: Tensor, parameter: Tensor) -> Shared | None:
+        """What the readers of x have in common; None where there is one."""
+        if self.readers == 1:
+            return None
+        found, now = self._shared, versions(x, parameter)
+        if found is None or not found.to_come or found.x() is not x or found.versions != now:
+            if found is not None:
+                found.value = None
+            found = Shared(x, now, self.readers)
+        self.__dict__["_shared"] = found if found.to_come > 1 else None
+        return found
 
     @property
     def on_grid(self) -> bool:
