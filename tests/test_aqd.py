@@ -186,7 +186,7 @@ def test_a_row_that_takes_a_backbone_inherits_no_adaptation_of_the_head(tmp_path
 
 def suite_of_a_chain() -> dict[str, Any]:
     """FP with multi-level BN -> AQD at INT4, and the same without gradient scale -> AQD at INT2."""
-    head = {"detector": "retinanet-r18", "policy": "hqod", "recipe": "qat-w2a2"}
+    head = {"detector": "retinanet-r18", "policy": "hqod", "recipe": "w2a2"}
 
     def quantized(row: str, bits: str, start: str, **changes: Any) -> dict[str, Any]:
         use = {"name": "aqd", "options": AQD_OPTIONS | changes}
@@ -200,7 +200,7 @@ def suite_of_a_chain() -> dict[str, Any]:
     ]
     tier = TABLE.tiers["smoke"].model_dump(mode="json", exclude_none=True)
     tier["metric"] = {"variant": "coco", "area_side": 64}
-    tier["recipes"] = {name: tier["recipes"][name] for name in ("fp", "qat-w2a2")}
+    tier["recipes"] = {name: tier["recipes"][name] for name in ("fp", "w2a2")}
     policy = TABLE.policies["hqod"].model_dump(mode="json")
     return {"title": "chain", "policies": {"hqod": policy}, "rows": rows, "tiers": {"smoke": tier}}
 
