@@ -62,7 +62,7 @@ def markdown(found: dict[str, Any]) -> str:
     parts.append(
         "In all claims the true mean gain is 0 unless the line says otherwise; where plain runs collapse, it is the "
         "typical gain that is 0. No test of eight pairs sees a tail that did not occur in them: a long tail of losses "
-        "makes claims hold too often, and the sign test, which is about the median, agrees with most of these.\n\n"
+        "makes claims hold too often, and the sign test, which is about the median, flags only half of these.\n\n"
         f"Small samples, below {ENOUGH} images: the measured figure, of that simulated design alone; no bar stands "
         "there, and a category with a handful of objects is as good as unknown. Shared checkpoints are not judged: "
         "their interval is about one model, and the rows show how little it says of the next. Skewed runs are not "
