@@ -40,7 +40,8 @@ class Rate(NamedTuple):
         z2 = Z * Z / self.trials
         middle = (self.value + z2 / 2) / (1 + z2)
         half = math.sqrt(z2 * self.value * (1 - self.value) + z2 * z2 / 4) / (1 + z2)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # Rounding must not leave a rate of 0 or 1 outside of its own interval.
+        return min(self.value, max(0.0, middle - half)), max(self.value, min(1.0, middle + half))
 
     @property
     def met(self) -> bool | None:
