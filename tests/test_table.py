@@ -260,7 +260,8 @@ def test_suite_without_published_numbers(tmp_path: Path) -> None:
     assert "Measured on Shapes-VOC (generated drawings, 64 px), tier mini." in text
 
 
-def test_published_numbers_elsewhere(suite: Located) -> None:
+def test_published_numbers_elsewhere(suite: Located, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.schema.publications.shipped", lambda name: suite.root / "nowhere" / name)
     (suite.root / "baselines" / "published" / "hqod.yaml").unlink()
     table = make_table(suite, "mini", committed=False)
     assert table.paper is None
@@ -270,7 +271,7 @@ def test_published_numbers_elsewhere(suite: Located) -> None:
 @pytest.mark.parametrize("form", ["github", "latex", "csv", "json"])
 def test_command_writes_a_file(suite: Located, capsys: pytest.CaptureFixture[str], form: str) -> None:
     options: dict[str, Any] = {"root": suite.root, "suites": [suite.name], "tier": "mini", "format": form}
-    args = argparse.Namespace(**options, committed=False, output=None, core=False, paper=False, columns=[])
+    args = argparse.Namespace(**options, committed=False, output=None, core=False, paper=False, columns=[], json=False)
     assert table_command.run(args) == 0
     shown = capsys.readouterr().out
     args.output = suite.root / "out" / "table.txt"
