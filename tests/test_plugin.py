@@ -335,13 +335,14 @@ def test_wrong_calls(tmp_path: Path, options: tuple[str, ...], words: str) -> No
 def test_the_committed_records_within_half_a_minute() -> None:
     """As tox checks them; processor time, since a neighbour slows the clock."""
     begin = os.times()
-    said = run(PROJECT, "--qdet-committed", "--qdet-strict", "-q", "-o", "addopts=")
+    said = run(PROJECT, "--qdet-committed", "-q", "-o", "addopts=")
     used = os.times()
-    assert counts(said)["passed"] > 150 and "failed" not in counts(said)
+    assert counts(said)["passed"] > 90 and "failed" not in counts(said)
     assert used.children_user + used.children_system - begin.children_user - begin.children_system < 30
 
 
 def test_the_plugin_is_shipped_and_tox_uses_it() -> None:
     text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
     assert '[project.entry-points.pytest11]\nqdet = "bench.testing.plugin"' in text
-    assert "pytest suites --qdet-committed --qdet-strict" in (PROJECT / "tox.ini").read_text(encoding="utf-8")
+    tox = (PROJECT / "tox.ini").read_text(encoding="utf-8")
+    assert "pytest suites --qdet-committed" in tox and "pytest suites/detectors " in tox and "--qdet-strict" in tox
