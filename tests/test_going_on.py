@@ -90,13 +90,13 @@ def test_run_again(finished_root: Path) -> None:
     """Only the named rows lose their record, and come to the same numbers; their mark of being restored goes."""
     store = Store(finished_root)
     folders = {r.provenance.asked_by.split()[1]: store.folder(r.identity) for r in store.records()}
-    folders["fp-ft"].restored.write_text("x")
+    folders["fp-ft-w4a4"].restored.write_text("x")
     times = {row: folder.record_file.stat().st_mtime_ns for row, folder in folders.items()}
     before = {r.identity: r.metrics for r in store.records()}
-    done = bench(finished_root, "run", "hqod/table1", "--tier", "smoke", "--rows", "fp-ft", "--again")
+    done = bench(finished_root, "run", "hqod/table1", "--tier", "smoke", "--rows", "fp-ft-w4a4", "--again")
     assert "2 jobs: 1 done, 1 executed" in done.stdout
     moved = {row for row, folder in folders.items() if folder.record_file.stat().st_mtime_ns != times[row]}
-    assert moved == {"fp-ft"} and not folders["fp-ft"].restored.exists()
+    assert moved == {"fp-ft-w4a4"} and not folders["fp-ft-w4a4"].restored.exists()
     assert {r.identity: r.metrics for r in store.records()} == before
 
 

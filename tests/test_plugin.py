@@ -308,7 +308,7 @@ def test_run_makes_what_is_absent(finished_root: Path) -> None:
     store = Store(finished_root)
     finished = {path: path.stat().st_mtime_ns for path in store.jobs.glob("*/record.json")}
     assert len(finished) == 3
-    (lost,) = [p for p in finished if json.loads(p.read_text())["provenance"]["asked_by"].split()[1] == "fp-ft"]
+    (lost,) = [p for p in finished if json.loads(p.read_text())["provenance"]["asked_by"].split()[1] == "fp-ft-w4a4"]
     kept = json.loads(lost.read_text())
     lost.unlink()
     options = ("-m", "qdet_smoke and qdet_row", "-k", "table1 and (fp or lsq)")

@@ -173,10 +173,11 @@ def cells(text: str) -> list[list[str]]:
 def test_the_readme_has_the_committed_numbers() -> None:
     committed = cells((PROJECT / "results/hqod/table1.mini.md").read_text(encoding="utf-8"))
     rows = {(row[0], row[1]): row for row in committed if len(row) > 5 and "/" in row[1]}
+    at = next(row.index("runs") for row in committed if row[0] == "method")
     told = [row for row in cells(README.read_text(encoding="utf-8")) if row[1] in ("32/32", "4/4", "2/2")]
     assert len(told) == len(load_suite("hqod/table1", PROJECT).suite.core)
     for method, bits, ap, runs in told:
-        assert rows[method, bits][2] == ap and rows[method, bits][5] == runs
+        assert rows[method, bits][2] == ap and rows[method, bits][at] == runs
 
 
 def test_the_readme_is_short() -> None:

@@ -10,7 +10,9 @@ import yaml
 from conftest import PROJECT
 from rederive import METRICS, Committed, claim_cells, committed, environments, row_cells
 
+from bench.plan.jobs import plan
 from bench.schema.claim import Claim
+from bench.schema.load import load_suite
 
 TABLES = sorted(path.relative_to(PROJECT / "baselines") for path in (PROJECT / "baselines").glob("*/*.mini.json"))
 
@@ -30,6 +32,8 @@ def grids(text: str) -> list[list[dict[str, str]]]:
 @pytest.mark.parametrize("table", TABLES, ids=str)
 def test_no_number_differs(table: Path) -> None:
     name = table.as_posix().removesuffix(".mini.json")
+    if any(job.blocked for job in plan(load_suite(name, PROJECT), "mini")):
+        pytest.skip(f"{name}: which of its records are of an earlier protocol shows where the data are")
     found = committed(PROJECT, name, "mini")
     text = (PROJECT / "results" / f"{name}.mini.md").read_text(encoding="utf-8")
     measured, *others = grids(text)

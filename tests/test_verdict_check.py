@@ -297,7 +297,7 @@ args = parser.parse_args(sys.argv[1:])
 args.run(args)
 print("\\n" + json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 """
-THIRD_PARTY = {"annotated_types", "bench", "cython_runtime", "pydantic", "pydantic_core", "tabulate",
+THIRD_PARTY = {"annotated_types", "bench", "cython_runtime", "orjson", "pydantic", "pydantic_core", "tabulate",
                "typing_extensions", "typing_inspection", "wcwidth", "yaml"}  # fmt: skip
 
 
