@@ -87,6 +87,17 @@ def lines(root: Path, capsys: Capture) -> list[dict[str, str]]:
     return list(csv.DictReader(text))
 
 
+def printed(root: Path, capsys: Capture) -> dict[str, dict[str, str]]:
+    """The lines of the Markdown table, by method; of several of one name the last."""
+    grid = []
+    for line in call(root, capsys, "table", SUITE, *SMOKE).splitlines():
+        if line.startswith("|"):
+            grid.append([cell.strip() for cell in line.split("|")[1:-1]])
+        elif grid:
+            break
+    return {cells[0]: dict(zip(grid[0], cells, strict=True)) for cells in grid[2:]}
+
+
 def notes(root: Path, capsys: Capture) -> str:
     found = json.loads(call(root, capsys, "table", SUITE, *SMOKE, "--format", "json"))
     return "\n".join(found["tables"][0]["notes"])
@@ -157,7 +168,9 @@ def test_table_shows_what_was_computed_elsewhere(root: Path, capsys: Capture) ->
     digest = submit(root, capsys, None, ROW, "--note", "our code")["submitted"]["sha256"]
     (row,) = [line for line in lines(root, capsys) if line["state"].startswith("external")]
     assert (row["method"], row["W/A"], float(row["AP"])) == ("LSQ+HQOD", "4/4", 100.0)
-    assert "| LSQ+HQOD (external) " in call(root, capsys, "table", SUITE, *SMOKE)
+    shown = printed(root, capsys)["LSQ+HQOD (external)"]
+    assert (shown["AP"], shown["runs"], shown["baseline"]) == ("100.00", "1", "")
+    assert shown["state"].startswith("external; not run: ")
     said = notes(root, capsys)
     assert f"predictions computed elsewhere, file dt.json, sha256 {digest[:12]}…" in said and "our code" in said
     assert "Training steps" not in said
@@ -170,6 +183,8 @@ def test_a_measured_row_keeps_its_line(root: Path, capsys: Capture) -> None:
     measured, external, *others = lines(root, capsys)
     assert (measured["method"], float(measured["AP"]), measured["state"]) == ("FP", 50.0, "ok")
     assert (external["method"], float(external["AP"]), external["state"]) == ("FP", 100.0, "external")
+    shown = printed(root, capsys)
+    assert shown["FP"]["baseline"] == "no baseline" and shown["FP (external)"]["baseline"] == ""
     assert len(others) == len(suite.suite.rows) - 1
     content = json.loads(call(root, capsys, "table", SUITE, *SMOKE, "--format", "json"))["tables"][0]["rows"][0]
     assert (content["n"], content["mean"]["AP"]) == (1, 0.5)
