@@ -17,11 +17,12 @@ from bench.detectors.compat import load_mmdet
 from bench.quantization import kernels
 
 load_mmdet()
+from mmcv.cnn.bricks.swish import Swish  # noqa: E402
 from mmdet.models import data_preprocessors  # noqa: E402
 from mmdet.models import losses as mmdet_losses  # noqa: E402
 from mmdet.models.task_modules import assigners, prior_generators, samplers  # noqa: E402
 
-from bench.detectors.lean import anchors, assign, focal, images  # noqa: E402
+from bench.detectors.lean import anchors, assign, focal, images, swish  # noqa: E402
 from bench.detectors.lean.exchange import EXCHANGED  # noqa: E402
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
@@ -284,6 +285,33 @@ def test_a_step_with_mmdets_own_parts_has_the_same_losses_and_gradients(name: st
     (value, gradient), (expected, slope) = values
     assert abs(value - expected) <= 1e-6 * abs(expected)
     assert (gradient - slope).norm() <= 1e-5 * slope.norm()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (16, 16, 32, 32), (1, 1, 1, 1)])
+def test_the_swish_is_mmcvs_to_the_bit(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(shape) * 20).to(memory_format=layout)
+    x[0, 0, 0, 0] = float("inf")
+    grad = torch.randn(shape)
+    found = []
+    for module in (Swish(), swish.Swish()):
+        own = x.clone().requires_grad_()
+        y = module(own)
+        y.backward(grad)
+        assert own.grad is not None
+        found.append((y.detach(), own.grad))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one.nan_to_num(7.0), other.nan_to_num(7.0))
+
+
+def test_the_swish_has_a_second_derivative() -> None:
+    x = torch.randn(4, 5, requires_grad=True)
+    slopes = []
+    for module in (Swish(), swish.Swish()):
+        (first,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
+        slopes.append(torch.autograd.grad(first.sum(), x)[0])
+    assert torch.allclose(*slopes)
 
 
 def test_a_users_own_subclass_stays_what_it_is() -> None:

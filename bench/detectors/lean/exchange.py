@@ -1,10 +1,11 @@
 """Where a built model gets the cheaper parts."""
 
+from mmcv.cnn.bricks.swish import Swish
 from mmdet.models import data_preprocessors, dense_heads, losses
 from mmdet.models.task_modules import assigners, prior_generators, samplers
 from torch import nn
 
-from bench.detectors.lean import anchors, assign, focal, heads, images
+from bench.detectors.lean import anchors, assign, focal, heads, images, swish
 
 EXCHANGED: dict[type, type] = {
     data_preprocessors.DetDataPreprocessor: images.DetDataPreprocessor,
@@ -19,6 +20,7 @@ EXCHANGED: dict[type, type] = {
     assigners.MaxIoUAssigner: assign.MaxIoUAssigner,
     assigners.SimOTAAssigner: assign.SimOTAAssigner,
     samplers.PseudoSampler: assign.PseudoSampler,
+    Swish: swish.Swish,
 }
 """mmdet's class, and ours in its place: modules, and what modules hold as attributes."""
 
