@@ -109,7 +109,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("kinds:\n", "  claim: {metric: AP}§\nkinds:\n")],
     ),
     "unknown metric of defaults": (
-        "defaults.claim.metric: expected 'AP'",
+        "defaults.claim.metric: unknown metric 'ap'; known: AP, AP50",
         [("kinds:\n", "  claim: {metric: ap}§\nkinds:\n")],
     ),
     # Methods.

@@ -2,6 +2,9 @@
 
 from suite_text import FP_ROW, LSQ_ROW, RIGHT, changed
 
+from bench.schema.categories import known_categories
+from bench.schema.data import ShapesVoc
+
 MARK = "§"
 """Stands in a changed text where the message must point; taken out before the file is written."""
 
@@ -15,6 +18,9 @@ SMALL = "    layers: [conv]\n    first: [a]\n    last: [b]\n    parts: [c]\n"
 ALL_OPTIONS = LSQ_ROW[LSQ_ROW.index("        options") : LSQ_ROW.index("    pins")]
 DETECTOR = RIGHT[RIGHT.index("      retinanet-r18:") : RIGHT.index("    calibration")]
 RECIPE = RIGHT[RIGHT.index("        unit: step") : RIGHT.index("      qat:")]
+ALL = ", ".join(known_categories(ShapesVoc.model_construct(kind="shapes-voc")) or ())
+RULE = "{count: 2, row: lsq, reference: fp}"
+CLAIM = "id: c, text: t, source: s, kind: difference, rows: [lsq, fp]"
 
 
 def _link(number: int) -> str:
@@ -263,6 +269,61 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "checkpoint without hash": ("8 hex digits", [("init: {kind: scratch}", "init: {kind: checkpoint, file: x.pth}§")]),
     "VOC option of a COCO metric": ("has no `pixels`", [("{variant: coco,", "{variant: coco, pixels: exclusive,§")]),
     "class twice": ("class 'a' stands twice", [(DATA, VOC + "      classes: [a, b, a]§\n")]),
+    # Groups of categories.
+    "unknown category": (
+        "unknown category 'solid-disk'; did you mean 'solid-disc'?",
+        [("tiers:\n", "groups:\n  a: {categories: [solid-disk], source: ours}§\ntiers:\n")],
+    ),
+    "empty group": ("must not be empty", [("tiers:\n", "groups:\n  a: {categories: [], source: ours}§\ntiers:\n")]),
+    "group without categories": (
+        "needs one of `categories`, `builtin` and `most_impacted`, found none",
+        [("tiers:\n", "groups:\n  a: {source: ours}§\ntiers:\n")],
+    ),
+    "group without a source": (
+        "whose choice",
+        [("tiers:\n", "groups:\n  a: {categories: [solid-disc]}§\ntiers:\n")],
+    ),
+    "group of all categories": (
+        "group 'a' holds all 20 categories: its numbers are the overall ones",
+        [("tiers:\n", f"groups:\n  a: {{categories: [{ALL}], source: ours}}§\ntiers:\n")],
+    ),
+    "category twice in a group": (
+        "category 'solid-star' stands twice in group 'a'",
+        [("tiers:\n", "groups:\n  a: {categories: [solid-star, solid-star], source: ours}§\ntiers:\n")],
+    ),
+    "name of a group": ("does not match", [("tiers:\n", "groups:\n  a.b: {builtin: star}§\ntiers:\n")]),
+    "built-in group of other data": (
+        "data shapes-voc: unknown group 'vehicle'",
+        [("tiers:\n", "groups:\n  a: {builtin: vehicle}§\ntiers:\n")],
+    ),
+    "group of a tier": (
+        "unknown category 'car'",
+        [("    seeds: 3\n", "    seeds: 3\n    groups: {a: {categories: [car], source: ours}}§\n")],
+    ),
+    "categories chosen on the test split": (
+        "is scored on the test split; categories are chosen by rows with `scored: tune`",
+        [("tiers:\n", f"groups:\n  a: {{most_impacted: {RULE}}}§\ntiers:\n")],
+    ),
+    "claim on an unknown group": (
+        "tier mini: unknown group 'cars'; known: none",
+        [("tiers:\n", f"claims:\n  - {{{CLAIM}, metric: cars.AP}}§\ntiers:\n")],
+    ),
+    "claim on a metric that a group lacks": (
+        "unknown metric of a group 'gap_share'",
+        [("tiers:\n", f"claims:\n  - {{{CLAIM}, metric: cars.gap_share}}§\ntiers:\n")],
+    ),
+    "claim on an unknown metric": (
+        "unknown metric 'AP60'; did you mean 'AP50'?",
+        [("tiers:\n", f"claims:\n  - {{{CLAIM}, metric: AP60}}§\ntiers:\n")],
+    ),
+    "claim on another variant's metric": (
+        "tier mini is scored by coco, which has no mAP",
+        [("tiers:\n", f"claims:\n  - {{{CLAIM}, metric: mAP}}§\ntiers:\n")],
+    ),
+    "limit without a bound": (
+        "needs either `loses_at_most` or `loses_at_least`",
+        [("tiers:\n", "regime:\n  - {row: lsq, reference: fp}§\ntiers:\n")],
+    ),
     # YAML.
     "tag": ("tags", [("A table", "!!python/name:os.system A§")]),
     "anchor": ("anchors (&x)", [("A table", "&x A§")]),

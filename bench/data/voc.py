@@ -17,13 +17,8 @@ from bench.data.voc_files import read_annotations, unusable
 from bench.data.voc_kind import in_words, members
 from bench.data.voc_xml import Box, VocFile, VocObject, to_coco_box
 from bench.errors import BenchError, UsageError
+from bench.schema.categories import VOC_CLASSES
 from bench.schema.data import Split, VocData, VocRules
-
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
-    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-"""Alphabetical, the order of mmdet's and of all published VOC label maps."""
 
 
 def read_voc(spec: VocData, split: Split, folder: Path) -> Dataset:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bench.schema.base import Slug, Spec, Text
+from bench.schema.metric_names import MetricName
 
 Points = Annotated[float, Field(gt=0, le=100)]
 ROWS = {"difference": 2, "interaction": 4}
@@ -21,14 +22,15 @@ class Claim(Spec):
     kind: Literal["difference", "interaction"]
     """`difference`: the first row beats the second. `interaction`: it does so by more than the third beats the fourth;
     all four have the same schedule and the same start."""
-    metric: Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "mAP", "gap_share"]
-    """`gap_share`: the share of positives whose score and IoU differ by at most 0.1 (`bench.evaluation.harmony`)."""
+    metric: MetricName
+    """A score; `GROUP.METRIC`, such as `vehicle.AP`, is the score on a group of `groups`. `gap_share`: the share of
+    positives whose score and IoU differ by at most 0.1 (`bench.evaluation.harmony`)."""
     rows: tuple[Slug, ...]
     """Ids of two rows, or of four; `kind` says how they are compared."""
     published: Points | None = None
     """The gain that the paper prints, in points, if it prints one."""
     within: tuple[Slug, ...] = ()
-    """Rows of `regime`. If one of them loses more than its limit, the claim is reported as out of the paper's
+    """Limits of `regime`, by `id` or row. If one of them is not kept, the claim is reported as out of the paper's
     regime."""
 
     @model_validator(mode="after")
@@ -39,11 +41,28 @@ class Claim(Spec):
 
 
 class Limit(Spec):
-    """How much a row may lose against another: a claim about a repair means little if there is little left to
-    repair."""
+    """How much a row may lose against another, or must: a claim about a repair means little where there is little left
+    to repair, or nothing."""
 
+    id: Slug | None = None
+    """Names the limit where a row has several; else it has the name of its row."""
     row: Slug
     reference: Slug
     """The row that it is compared with, such as FP+ft."""
-    loses_at_most: Points
-    """Points of the headline metric."""
+    loses_at_most: Points | None = None
+    """Points of the metric."""
+    loses_at_least: Points | None = None
+    """Points of the metric: the other way round."""
+    metric: MetricName | None = None
+    """What is lost; without it the headline metric."""
+
+    @property
+    def name(self) -> str:
+        """By which claims name it."""
+        return self.id or self.row
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Limit":
+        if (self.loses_at_most is None) == (self.loses_at_least is None):
+            raise ValueError("needs either `loses_at_most` or `loses_at_least`")
+        return self

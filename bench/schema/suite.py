@@ -12,6 +12,7 @@ from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale, Init
 from bench.schema.evidence import Evidence, Family
+from bench.schema.group import CategoryGroup, GroupName
 from bench.schema.methods import Observer
 from bench.schema.placement import Calibration, Pins, Policy
 from bench.schema.recipe import Recipe
@@ -110,6 +111,8 @@ class TierSpec(Spec):
     """What a repetition is. `own`: the whole pipeline; repetition k of a row starts from repetition k of the row that
     `start` names, so models that others start from are trained anew each time. `shared`: all repetitions start from
     one model, so intervals say nothing of another one."""
+    groups: dict[GroupName, CategoryGroup] = {}
+    """By name: groups of categories at this tier, beside those of the suite or in place of them."""
 
     def scale(self, row: Row) -> DetectorScale:
         """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""
@@ -167,6 +170,9 @@ class Suite(Spec):
     repetitions there are count."""
     regime: tuple[Limit, ...] = ()
     """What rows may lose before claims about them are out of the paper's regime."""
+    groups: dict[GroupName, CategoryGroup] = {}
+    """By name: critical categories. The numbers of each group stand beside the overall ones, in the table and in
+    `check`; claims name them as `GROUP.METRIC`. They change no job."""
     core: tuple[Slug, ...] = ()
     """Ids of the rows of a first, shorter table. `--core` restricts a command to them and to what is said of them
     alone."""
@@ -187,6 +193,10 @@ class Suite(Spec):
         if self.evidence is None:
             return "all claims", Family(claims=tuple(claim.id for claim in self.claims))
         return next((item for item in self.evidence.families.items() if claim in item[1].claims), None)
+
+    def groups_at(self, tier: Tier) -> dict[str, CategoryGroup]:
+        """The groups of categories at a tier: the tier's own have precedence."""
+        return self.groups | self.tiers[tier].groups
 
     def only(self, ids: Collection[str]) -> "Suite":
         """The suite with these rows alone, and with the claims and limits that name no other."""

@@ -29,18 +29,22 @@ def judge_regime(results: Results, claim: Claim) -> RegimeVerdict:
 
 
 def _limits(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
-    limits = {limit.row: limit for limit in results.located.suite.regime}
-    for limit in (limits[row] for row in claim.within):
+    limits = {limit.name: limit for limit in results.located.suite.regime}
+    for limit in (limits[name] for name in claim.within):
         yield _limit(results, limit)
 
 
 def _limit(results: Results, limit: Limit) -> RegimeVerdict:
-    losses = _losses(results, limit.reference, limit.row)
+    losses = _losses(results, limit.reference, limit.row, limit.metric)
     if not losses:
         return RegimeVerdict("borderline", f"no pair of {limit.row} and {limit.reference} to tell the regime by")
-    found = regime(losses, limit.loses_at_most)
-    loss = f"{limit.row} loses {fmean(losses):.2f} against {limit.reference}"
-    return RegimeVerdict(found, f"{loss}, the limit is {limit.loses_at_most:g}{_doubt(found, losses)}")
+    loss = f"{limit.row} loses {fmean(losses):.2f} {limit.metric or ''}".rstrip() + f" against {limit.reference}"
+    if limit.loses_at_least is not None:
+        found = regime([-value for value in losses], -limit.loses_at_least)
+        return RegimeVerdict(found, f"{loss}, the least is {limit.loses_at_least:g}{_doubt(found, losses)}")
+    most = limit.loses_at_most or 0.0
+    found = regime(losses, most)
+    return RegimeVerdict(found, f"{loss}, the limit is {most:g}{_doubt(found, losses)}")
 
 
 def _full_precision(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
@@ -93,9 +97,9 @@ def _controls(results: Results, model: str, rows: list[Row]) -> list[str]:
     ]
 
 
-def _losses(results: Results, reference: str, row: str) -> list[float]:
-    """By repetition what a row loses, in points of the headline metric."""
-    pairs = pair_up(results, (reference, row), _headline(results)).pairs
+def _losses(results: Results, reference: str, row: str, metric: str | None = None) -> list[float]:
+    """By repetition what a row loses, in points of the metric; without one of the headline metric."""
+    pairs = pair_up(results, (reference, row), metric or _headline(results)).pairs
     return [pair.points[0] - pair.points[1] for pair in pairs]
 
 

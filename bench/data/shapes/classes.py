@@ -1,16 +1,13 @@
 """Classes of the two flavours: every outline with every fill, and how often each is drawn."""
 
 from bench.data.shapes import Flavour
-from bench.data.shapes.fill import FILLS
-from bench.data.shapes.outline import OUTLINES
-
-_OUTLINES: dict[Flavour, tuple[str, ...]] = {"voc": tuple(OUTLINES)[:5], "coco": tuple(OUTLINES)}
-_FILLS: dict[Flavour, tuple[str, ...]] = {"voc": FILLS[:4], "coco": FILLS}
+from bench.schema.categories import SHAPES
 
 
 def parts(flavour: Flavour) -> tuple[tuple[str, str], ...]:
     """(outline, fill) of each label."""
-    return tuple((outline, fill) for outline in _OUTLINES[flavour] for fill in _FILLS[flavour])
+    outlines, fills = SHAPES[f"shapes-{flavour}"]
+    return tuple((outline, fill) for outline in outlines for fill in fills)
 
 
 def class_names(flavour: Flavour) -> tuple[str, ...]:

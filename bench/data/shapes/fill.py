@@ -56,8 +56,6 @@ PATTERNS: dict[str, Pattern] = {
 }
 """Fills that are a pattern of two colours; `solid` has one, `hollow` and `framed` use an inner outline."""
 
-FILLS = ("solid", "hollow", "striped", "dotted", "checkered", "halved", "framed", "cored")
-
 
 def soft(distance: Ints) -> Ints:
     """Share 0 to FULL of a pixel on the positive side of an edge at a signed distance in 1/GRID px."""
