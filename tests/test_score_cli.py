@@ -47,6 +47,8 @@ def test_coco_json(files: list[str], capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out) == {
         "metrics": {name: scores.metrics[name] for name in METRICS},
         "per_category": scores.per_category,
+        "images": scores.images,
+        "groups": {},
         "scorer": f"hotcoco {version('hotcoco')}",
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.common import add_tier, located
 from bench.errors import UsageError
+from bench.schema.faults import unknown
 
 if TYPE_CHECKING:
     from bench.schema.load import Located
@@ -41,7 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=[],
         metavar="ROW=TOLERANCE",
         help="exact, absolute:POINTS, ratio:PERCENT:ROW or statistical[:POINTS]; '*' for every row without one of its "
-        "own; several are allowed",
+        "own; ROW:GROUP.METRIC for a group of categories, which else has its row's; several are allowed",
     )
     parser.add_argument("--reason", metavar="TEXT", help="why rows may move; every tolerance but exact needs it")
     parser.set_defaults(run=run)
@@ -90,8 +91,13 @@ def _declare(suite: "Located", args: argparse.Namespace) -> Path:
     from bench.verdict import baseline, external
     from bench.verdict.declare import declare, parse_tolerance
 
-    metric = metric_of(suite.tier(args.tier).metric).headline
-    declared = [parse_tolerance(text, metric, args.reason) for text in args.tolerance]
+    metric = metric_of(suite.tier(args.tier).metric)
+    known = [f"{group}.{name}" for group in suite.suite.groups_at(args.tier) for name in metric.by_category]
+    declared = [parse_tolerance(text, metric.headline, args.reason) for text in args.tolerance]
+    for row, tolerance in declared:
+        named = row.partition(":")[2]
+        if named and named not in known:
+            raise UsageError(f"--tolerance {row}={tolerance.kind}: {unknown('metric of a group', named, known)}")
     file = external.external_file if args.external else baseline.baseline_file
     path = file(suite, args.tier)
     found = external.load_external(suite, args.tier) if args.external else baseline.load(suite, args.tier)

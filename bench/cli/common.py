@@ -65,6 +65,18 @@ def add_dialect(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_critical(parser: argparse.ArgumentParser) -> None:
+    """Groups of categories whose numbers are wanted beside the overall ones."""
+    parser.add_argument(
+        "--critical",
+        action="append",
+        default=[],
+        metavar="GROUP",
+        help="all numbers on these categories alone as well: a group of the suite, a supercategory of the file, "
+        "person, vehicle or animal of COCO or VOC, CATEGORY,CATEGORY or NAME=CATEGORY,CATEGORY; several are allowed",
+    )
+
+
 def dialect(args: argparse.Namespace) -> "Dialect":
     """What `add_dialect` was given."""
     from bench.evaluation.spelling import Dialect

@@ -4,15 +4,32 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import add_dialect, add_json, add_metric, add_tier, chosen_metric, dialect, print_json, warn
+from bench.cli.common import (
+    add_critical,
+    add_dialect,
+    add_json,
+    add_metric,
+    add_tier,
+    chosen_metric,
+    dialect,
+    print_json,
+    warn,
+)
 from bench.errors import Exit, UsageError
+from bench.schema.metric_names import parts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.evaluation.critical import Critical
+    from bench.schema.group import Groups
     from bench.schema.suite import Metric
     from bench.statistics.bootstrap import Comparison, Difference
-    from bench.statistics.limits import Held
+    from bench.statistics.limits import Held, Limit
 
 MOST_REPLICATES = 1_000_000
+SHOWN = 5
+"""Categories that fell most which are named."""
 FEW_IMAGES = 600
 """Below it no coverage of 93 to 97 % is promised."""
 OF_FILES = ("metric", "iou", "pixels")
@@ -42,6 +59,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add_tier(parser)
     add_metric(parser, "with --gt: ")
     add_dialect(parser)
+    add_critical(parser)
     parser.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads (default: 1)")
@@ -56,7 +74,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="append",
         default=[],
         metavar="NAME=POINTS",
-        help="exit 1 where B minus A is below this many points, such as AP=-0.5 or AP:person=-2; several are allowed",
+        help="exit 1 where B minus A is below this many points, such as AP=-0.5, of a category AP:car=-2, of a group "
+        "vehicle.AP=-1; several are allowed",
     )
     parser.add_argument(
         "--bound", action="store_true", help="hold the interval's lower end against --fail-below, not the difference"
@@ -81,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     limits = [Limit.parse(text) for text in args.fail_below]
     if twice := [str(limit) for limit in limits if [str(other) for other in limits].count(str(limit)) > 1]:
         raise UsageError(f"--fail-below {twice[0]}: has two limits")
-    names, comparison, metric = _records(args) if args.gt is None else _files(args)
+    names, comparison, metric = (_records if args.gt is None else _files)(args, limits)
     held = hold(limits, comparison, METRICS[metric.variant].headline, bound=args.bound)
     code = _code(held)
     if args.json:
@@ -101,8 +120,20 @@ def _limit(held: "Held") -> dict[str, Any]:
     return {"name": str(held.limit), "limit": held.limit.points, "value": held.value, "status": held.status}
 
 
-def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
-    from bench.verdict.images import Task, compare_records
+def _chosen(args: argparse.Namespace, limits: "list[Limit]", critical: "Critical") -> "Groups":
+    """The groups that --critical names, and those that only a limit names."""
+    groups = critical.groups(args.critical)
+    for limit in limits:
+        name = parts(limit.name).group
+        if name is not None and name not in groups:
+            groups[name] = critical.parse(name, "--fail-below")[1]
+    return groups
+
+
+def _records(args: argparse.Namespace, limits: "list[Limit]") -> "tuple[tuple[str, str], Comparison, Metric]":
+    from bench.evaluation.critical import Critical
+    from bench.verdict.groups import known, lacking
+    from bench.verdict.images import Task, compare_records, groups_of_sides
     from bench.verdict.sides import find_side
 
     for option in OF_FILES:
@@ -110,22 +141,29 @@ def _records(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Me
             raise UsageError(f"--{option} belongs to --gt: records have been scored by their suite's metric")
     a, b = find_side(args.a, args.root, args.tier), find_side(args.b, args.root, args.tier)
     task = Task(args.replicates, args.seed, args.jobs, args.min_images)
-    comparison, metric = compare_records(a, b, args.root, task)
+    found = groups_of_sides((a, b), args.root)
+
+    def choose(gt: "Mapping[str, Any]") -> "Groups":
+        return {**known(found), **_chosen(args, limits, Critical(gt, known(found), lacking(found)))}
+
+    comparison, metric = compare_records(a, b, args.root, task, choose)
     return (a.name, b.name), comparison, metric
 
 
-def _files(args: argparse.Namespace) -> "tuple[tuple[str, str], Comparison, Metric]":
+def _files(args: argparse.Namespace, limits: "list[Limit]") -> "tuple[tuple[str, str], Comparison, Metric]":
+    from bench.evaluation.critical import Critical
     from bench.evaluation.files import read_detections, read_ground_truth
     from bench.evaluation.spelling import Known
     from bench.verdict.images import Task, compare_detections
 
     metric = chosen_metric(args)
     gt, problems = read_ground_truth(args.gt)
-    known = Known(gt, str(args.gt))
-    a, b = (read_detections(Path(path), known, dialect(args)) for path in (args.a, args.b))
+    names = Known(gt, str(args.gt))
+    a, b = (read_detections(Path(path), names, dialect(args)) for path in (args.a, args.b))
     for found in (problems, a.problems, b.problems):
         warn(found)
-    task = Task(args.replicates, args.seed, args.jobs, args.min_images)
+    groups = _chosen(args, limits, Critical(gt))
+    task = Task(args.replicates, args.seed, args.jobs, args.min_images, groups)
     return (args.a, args.b), compare_detections(gt, a.detections, b.detections, metric, task), metric
 
 
@@ -154,6 +192,8 @@ def _as_json(names: tuple[str, str], found: "Comparison", metric: "Metric") -> d
         "level": 0.95,
         "min_images": found.few,
         "conditions": conditions(found),
+        "groups": {name: list(categories) for name, categories in found.groups.items()},
+        "fell_most": found.fell_most(SHOWN),
         "metrics": {name: _one(difference) for name, difference in found.metrics.items()},
         "per_category": {
             name: {**_one(difference), "p_holm": found.adjusted.get(name)}
@@ -172,13 +212,22 @@ def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
 
     from bench.evaluation.metric import metric_of
 
-    metrics = [[name, *_cells(difference)] for name, difference in found.metrics.items()]
+    metrics = [[name, *_cells(difference)] for name, difference in found.metrics.items() if not parts(name).group]
+    groups = [
+        [_printable(name), *_cells(difference), str(difference.images)]
+        for name, difference in found.metrics.items()
+        if parts(name).group
+    ]
     categories = [
         [_printable(name), *_cells(difference), _p(found.adjusted.get(name)), str(difference.images)]
         for name, difference in found.per_category.items()
     ]
     columns = ["A", "B", "B - A", "95 % interval"]
-    tables = ((["metric", *columns], metrics), (["category, AP", *columns, "p (Holm)", "images"], categories))
+    tables = [
+        (["metric", *columns], metrics),
+        *([(["group", *columns, "images"], groups)] if groups else []),
+        (["category, AP", *columns, "p (Holm)", "images"], categories),
+    ]
     # disable_numparse: a category may be called "1e5"
     shown = [
         tabulate(rows, headers, disable_numparse=True, colalign=["left"] + ["right"] * (len(headers) - 1))
@@ -187,6 +236,10 @@ def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
     p = f"p: of no difference, corrected by Holm over {len(found.adjusted)} categories; their intervals are not."
     if any(one.difference is not None and one.images < found.few for one in found.per_category.values()):
         p += f" -: fewer than {found.few} images (--min-images) have an object of the category, too few to tell."
+    if fell := found.fell_most(SHOWN):
+        p += f"\nFell most, of categories with {found.few} images or more: {', '.join(map(_printable, fell))}."
+    for name, members in found.groups.items():
+        p += f"\nGroup {_printable(name)}: {', '.join(map(_printable, members))}."
     head = f"A: {names[0]}\nB: {names[1]}\n{metric_of(metric).words()}"
     return "\n\n".join([head, *shown, f"{conditions(found)}\n{p}"])
 

@@ -132,6 +132,7 @@ class _Run:
             protocol=self.protocol.raw,
             metrics=scores.metrics,
             per_category=scores.per_category,
+            category_images=scores.images,
             harmony=positives(self.splits[self.scored].coco, predictions.detections()).facts(),
             scorer=scores.scorer,
             predictions=SavedPredictions(digest=predictions.digest(), count=len(predictions)),

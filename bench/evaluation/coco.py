@@ -22,9 +22,7 @@ import numpy.typing as npt
 
 from bench.evaluation.boxes import AnyDetections, Detections, Floats, Ints, Objects, check_references, ids
 from bench.evaluation.scores import Scores, category_names
-
-METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "AR1", "AR10", "AR100", "AR_S", "AR_M", "AR_L")
-"""In the order of `COCOeval.stats`; S, M, L are the area ranges, AR1 the recall at one box an image."""
+from bench.schema.metric_names import COCO as METRICS
 
 AREAS = ("all", "small", "medium", "large")
 _SMALL, _LARGE, _ALL = 32.0**2, 96.0**2, 1e5**2  # px², COCO's own
@@ -38,6 +36,10 @@ class _Curves(NamedTuple):
     recall: Floats
     """IoU x category x area x limit."""
 
+    def of(self, category: int) -> "_Curves":
+        """Those of one category."""
+        return _Curves(self.precision[:, :, [category]], self.recall[:, [category]])
+
 
 class Scene(NamedTuple):
     """Objects and detections whose images and categories are places from 0 on, by ascending id."""
@@ -49,7 +51,7 @@ class Scene(NamedTuple):
 
 
 def score_coco(gt: Mapping[str, Any], detections: AnyDetections, *, area_scale: float = 1.0) -> Scores:
-    """The 12 numbers of COCO, and AP, AP50, AP75, AP_S, AP_M, AP_L of each category.
+    """The 12 numbers of COCO, of all categories and of each.
 
     Args:
         gt: COCO's `images`, `annotations` (`image_id`, `category_id`, `bbox` [x, y, w, h] in px; `area` in
@@ -65,10 +67,11 @@ def score_coco(gt: Mapping[str, Any], detections: AnyDetections, *, area_scale: 
     """
     scene = scene_of(gt, Detections.of(detections))
     curves, scorer = _curves(scene, area_ranges(area_scale))
-    names = category_names(gt).values()
-    precision = curves.precision[..., -1]
-    per_category = {name: _category(precision[:, :, column]) for column, name in enumerate(names)}
-    return Scores(dict(zip(METRICS, _summary(curves), strict=True)), per_category, scorer)
+    names = list(category_names(gt).values())
+    per_category = {name: _numbers(curves.of(column)) for column, name in enumerate(names)}
+    counted = scene.objects.take(~scene.objects.crowd)
+    seen = {name: len(np.unique(counted.image[counted.category == column])) for column, name in enumerate(names)}
+    return Scores(_numbers(curves), per_category, scorer, seen)
 
 
 def scene_of(gt: Mapping[str, Any], found: Detections) -> Scene:
@@ -179,25 +182,13 @@ def _index(scene: Scene, image: Ints, category: Ints, box: Floats, more: Mapping
     return coco
 
 
-def _summary(curves: _Curves) -> list[float]:
+def _numbers(curves: _Curves) -> dict[str, float]:
     """The 12 numbers, in the order of operations of `COCOeval.summarize`."""
     precision, recall = curves.precision[..., -1], curves.recall
     whole = precision[:, :, :, 0]
     found = [whole, whole[0], whole[5], *(precision[:, :, :, area] for area in (1, 2, 3))]
     found += [recall[:, :, 0, limit] for limit in (0, 1, 2)] + [recall[:, :, area, -1] for area in (1, 2, 3)]
-    return [_mean(values) for values in found]
-
-
-def _category(precision: Floats) -> dict[str, float]:
-    """Metrics from precision by IoU (10: .5, .55 … .95) × recall (101) × area (all, small, medium, large)."""
-    return {
-        "AP": _mean(precision[:, :, 0]),
-        "AP50": _mean(precision[0, :, 0]),
-        "AP75": _mean(precision[5, :, 0]),
-        "AP_S": _mean(precision[:, :, 1]),
-        "AP_M": _mean(precision[:, :, 2]),
-        "AP_L": _mean(precision[:, :, 3]),
-    }
+    return dict(zip(METRICS, map(_mean, found), strict=True))
 
 
 def _mean(values: Floats) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from bench.schema.metric_names import COCO
 from bench.schema.suite import Metric
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class BoxMetric(ABC):
     """The numbers that a table shows, the headline first."""
     settings: ClassVar[frozenset[str]]
     """The fields of `Metric` that it reads, beside `variant`."""
+    by_category: ClassVar[Mapping[str, str]] = {}
+    """Numbers that are means over categories, so that a group of these has them too; by their name that of a
+    category's."""
 
     @abstractmethod
     def score(self, gt: Gt, detections: "AnyDetections") -> "Scores":
@@ -74,6 +78,7 @@ class Coco(BoxMetric):
     headline = "AP"
     columns = ("AP", "AP50", "AP75")
     settings = frozenset({"area_side"})
+    by_category: ClassVar[Mapping[str, str]] = {name: name for name in COCO}
 
     @property
     def area_scale(self) -> float:
@@ -117,6 +122,7 @@ class _Voc(BoxMetric):
     headline = "mAP"
     columns = ("mAP",)
     settings = frozenset({"iou", "pixels"})
+    by_category: ClassVar[Mapping[str, str]] = {"mAP": "AP"}
     rule: ClassVar[str]
 
     def match(self, gt: Gt, detections: "AnyDetections") -> "Matches":

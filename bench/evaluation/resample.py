@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bench.evaluation.matching import Matches, Ranked
 from bench.evaluation.metric import BoxMetric
 from bench.evaluation.voc import HIT, MISS
+from bench.schema.group import NO_GROUPS, Groups
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -35,19 +36,31 @@ class Resampled(NamedTuple):
     """AP, R each, by category."""
 
 
-def resample(matches: Matches, weights: Ints, metric: BoxMetric, jobs: int = 1) -> Resampled:
-    """Every metric of each replicate.
+def resample(
+    matches: Matches, weights: Ints, metric: BoxMetric, jobs: int = 1, groups: Groups = NO_GROUPS
+) -> Resampled:
+    """Every metric of each replicate, over all categories and over those of each group.
 
     Args:
         matches: made by the same metric's `match`.
         weights: R x I, how often each image occurs; all ones is the set itself.
         metric: its `curve` and `resampled` are used.
         jobs: threads.
+        groups: of `matches.categories`; the metrics of one are called `GROUP.METRIC`.
     """
     precision = average_precisions(matches, weights, metric, jobs)
     whole = precision[:, :, 0].mean(axis=2)
     per_category = {name: whole[:, index] for index, name in enumerate(matches.categories)}
-    return Resampled(metric.resampled(precision, matches, weights), per_category)
+    metrics = metric.resampled(precision, matches, weights)
+    for group, names in groups.items():
+        own = [index for index, name in enumerate(matches.categories) if name in names]
+        part = matches._replace(
+            categories=tuple(matches.categories[index] for index in own),
+            cells=tuple(matches.cells[index] for index in own),
+        )
+        numbers = metric.resampled(precision[:, own], part, weights)
+        metrics |= {f"{group}.{name}": numbers[name] for name in metric.by_category}
+    return Resampled(metrics, per_category)
 
 
 def average_precisions(matches: Matches, weights: Ints, metric: BoxMetric, jobs: int = 1) -> Floats:

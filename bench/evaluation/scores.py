@@ -13,6 +13,8 @@ class Scores(NamedTuple):
     """By category name as `category_names` has it, in ascending order of the id."""
     scorer: str = "bench"
     """What computed them, with its version where it is a library, such as `hotcoco 1.3.0`."""
+    images: dict[str, int] | None = None
+    """By category: images with an object that counts; None of a metric that does not tell."""
 
 
 def category_names(gt: Mapping[str, Any]) -> dict[int, str]:

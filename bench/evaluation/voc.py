@@ -75,13 +75,15 @@ def score_voc(
     check_references(gt, every)
     average = _AVERAGES[variant]
     per_category: dict[str, dict[str, float]] = {}
+    images: dict[str, int] = {}
     for name, found in zip(category_names(gt).values(), match_categories(gt, every, iou, pixels), strict=True):
         positives = len(found.objects)
         hits = found.code[found.code != NEITHER] == HIT
         ap = average(*_curve(hits, positives)) if positives else -1.0
         per_category[name] = {"AP": ap, "gt": positives, "detections": len(found.code)}
+        images[name] = len(np.unique(found.objects))
     defined = [values["AP"] for values in per_category.values() if values["gt"]]
-    return Scores({"mAP": sum(defined) / len(defined) if defined else -1.0}, per_category)
+    return Scores({"mAP": sum(defined) / len(defined) if defined else -1.0}, per_category, images=images)
 
 
 class Matched(NamedTuple):

@@ -84,6 +84,7 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
         protocol=raw,
         metrics=scores.metrics,
         per_category=scores.per_category,
+        category_images=scores.images,
         scorer=scores.scorer,
         predictions=SavedPredictions(digest=digest, count=len(found)),
         placement=None,

@@ -132,6 +132,9 @@ class Record(Spec):
     metrics: dict[str, float]
     """0 to 1; -1 where undefined."""
     per_category: dict[str, dict[str, float]]
+    """The same of each category; recalls are not in old records."""
+    category_images: dict[str, int] | None = Field(default=None, exclude_if=_absent)
+    """By category: images with an object that counts; None in old records."""
     harmony: dict[str, float] = Field(default_factory=dict)
     """Of `bench.evaluation.harmony`, where it was computed."""
     scorer: str

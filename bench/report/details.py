@@ -93,5 +93,7 @@ def _external(result: ExternalResult) -> dict[str, Any]:
 
 def _kept(record: Record) -> dict[str, Any]:
     # The protocol and the categories stay in the record: it is found by its identity.
-    kept = record.model_dump(mode="json", exclude={"protocol", "per_category", "placement_sites", "identity"})
+    kept = record.model_dump(
+        mode="json", exclude={"protocol", "per_category", "category_images", "placement_sites", "identity"}
+    )
     return {"record": kept, "record_identity": record.identity, "tainted": taint(record)}

@@ -26,6 +26,8 @@ class MostImpacted(Spec):
     """A row with quantizers that is scored on the tune split (`scored: tune`)."""
     reference: Slug
     """What it loses against, such as the full-precision row; scored on the tune split as well."""
+    min_images: Count = 20
+    """A category with its objects on fewer images of the tune split is not chosen: its AP moves by chance."""
 
 
 class CategoryGroup(Spec):
@@ -51,12 +53,6 @@ class CategoryGroup(Spec):
             raise ValueError("`categories` need a `source`: whose choice they are, such as `ours`")
         return self
 
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """Rows whose records choose the categories."""
-        rule = self.most_impacted
-        return () if rule is None else (rule.row, rule.reference)
-
     def fixed(self, data: DataSpec) -> Builtin | None:
         """Categories and source on these data; None where records choose them, or the data lack the built-in group."""
         if self.categories is not None:
@@ -67,3 +63,4 @@ class CategoryGroup(Spec):
 
 Groups = Mapping[str, tuple[str, ...]]
 """By name of a group its categories, once they are known."""
+NO_GROUPS: Groups = {}

@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.evaluation.matching import Matches, Ranked
 from bench.evaluation.metric import BoxMetric
 from bench.evaluation.resample import Floats, Ints, resample
+from bench.schema.group import NO_GROUPS, Groups
 from bench.statistics.intervals import LEVEL, Interval
 from bench.statistics.paired import holm
 
@@ -47,12 +48,23 @@ class Comparison(NamedTuple):
     replicates: int
     seed: int
     metrics: dict[str, Difference]
+    """Over all categories; those of a group are called `GROUP.METRIC`."""
     per_category: dict[str, Difference]
     """AP."""
     adjusted: dict[str, float]
     """By category with an interval: two-sided p of no difference, Holm-corrected over these."""
     few: int
-    """A category with fewer images than this has no interval and no p."""
+    """A category or a group with fewer images than this has no interval and no p."""
+    groups: Groups = NO_GROUPS
+
+    def fell_most(self, count: int) -> list[str]:
+        """The categories that lost most, the worst first, among those with images enough for an interval."""
+        lost = {
+            name: found.difference
+            for name, found in self.per_category.items()
+            if found.difference is not None and found.difference < 0 and found.images >= self.few
+        }
+        return sorted(lost, key=lambda name: lost[name])[:count]
 
 
 def draw(images: int, replicates: int, rng: np.random.Generator) -> Ints:
@@ -71,6 +83,7 @@ def compare_images(
     seed: int = SEED,
     jobs: int = 1,
     few: int = FEW,
+    groups: Groups = NO_GROUPS,
 ) -> Comparison:
     """Every metric's difference B minus A; `few` as in `Comparison`, the other arguments as `resample` has them.
 
@@ -81,23 +94,24 @@ def compare_images(
         raise BenchError("not compared: the two are of different images or categories")
     rng = np.random.Generator(np.random.PCG64(seed))
     once = np.ones((1, a.images), np.int32)
-    points = [resample(side, once, metric) for side in (a, b)]
+    points = [resample(side, once, metric, groups=groups) for side in (a, b)]
     parts = []
     for first in range(0, replicates, CHUNK):
         weights = draw(a.images, min(CHUNK, replicates - first), rng)
-        parts.append([resample(side, weights, metric, jobs) for side in (a, b)])
-    seen = {name: bearing(cells) for name, cells in zip(a.categories, a.cells, strict=True)}
+        parts.append([resample(side, weights, metric, jobs, groups) for side in (a, b)])
+    seen = _bearing(a, groups)
     found = []
     for kind in (0, 1):  # metrics, then categories
         of_kind: dict[str, Difference] = {}
         for name in points[0][kind]:
             differences = np.concatenate([two[kind][name] - one[kind][name] for one, two in parts])
             ends = points[0][kind][name][0], points[1][kind][name][0]
-            images = seen[name] if kind else a.images
-            of_kind[name] = difference(*ends, differences, images, enough=not kind or images >= few)
+            group, _, _ = name.rpartition(".")
+            images = seen[kind, name if kind else group]
+            of_kind[name] = difference(*ends, differences, images, enough=not (kind or group) or images >= few)
         found.append(of_kind)
     metrics, per_category = found
-    return Comparison(a.images, replicates, seed, metrics, per_category, adjusted(per_category), few)
+    return Comparison(a.images, replicates, seed, metrics, per_category, adjusted(per_category), few, groups)
 
 
 def bootstrap_interval(replicates: Floats, level: float = LEVEL) -> Interval:
@@ -128,6 +142,16 @@ def adjusted(per_category: dict[str, Difference]) -> dict[str, float]:
             far = abs(found.difference) / error if error else np.inf if found.difference else 0.0
             p_values[name] = float(2 * stdtr(n - 1, -far))
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+def _bearing(matches: Matches, groups: Groups) -> dict[tuple[int, str], int]:
+    """Images that bear on each category (1), on each group (0), and on all (0 and no name)."""
+    cells = dict(zip(matches.categories, matches.cells, strict=True))
+    found = {(1, name): bearing(own) for name, own in cells.items()} | {(0, ""): matches.images}
+    for group, names in groups.items():
+        seen = sum(cells[name][0].objects for name in names)
+        found[0, group] = int(np.count_nonzero(seen))
+    return found
 
 
 def bearing(cells: tuple[Ranked, ...]) -> int:

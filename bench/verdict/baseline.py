@@ -181,5 +181,5 @@ def _entry(result: JobResult, row: RowResult) -> Entry:
 def _tolerances(earlier: Baseline | None, known: list[str]) -> Tolerances:
     if earlier is None:
         return Tolerances()
-    rows = {row: tolerance for row, tolerance in earlier.tolerances.rows.items() if row in known}
+    rows = {key: value for key, value in earlier.tolerances.rows.items() if key.partition(":")[0] in (*known, "*")}
     return Tolerances(default=earlier.tolerances.default, rows=rows)

@@ -1,11 +1,13 @@
 """A suite's claims against its records: the plan of the evidence, the regime, then the rules of the statistics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from bench.schema.check_evidence import differing
 from bench.schema.claim import Claim
+from bench.schema.metric_names import parts
 from bench.statistics import claims as rules
 from bench.statistics.claims import Answer, Question, common_level, judge_claim
 from bench.statistics.environments import p_of_no_difference
@@ -13,6 +15,7 @@ from bench.statistics.paired import interaction
 from bench.statistics.regime import Regime
 from bench.statistics.signs import collapsed
 from bench.verdict.gather import Results
+from bench.verdict.groups import Resolved, known, lacking, resolve
 from bench.verdict.pairs import Pairs, pair_up, planned_number
 from bench.verdict.regime import judge_regime
 
@@ -88,18 +91,21 @@ class ClaimVerdict:
 
 def judge(results: Results) -> list[ClaimVerdict]:
     """All claims of the suite in order. External records have no repetition of ours and are never paired."""
-    return [_judge(results, claim) for claim in results.located.suite.claims]
+    groups = resolve(results) if results.located.suite.groups_at(results.tier) else {}
+    return [_judge(results, claim, groups) for claim in results.located.suite.claims]
 
 
-def _judge(results: Results, claim: Claim) -> ClaimVerdict:
-    suite, found = results.located.suite, pair_up(results, claim.rows, claim.metric)
+def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> ClaimVerdict:
+    suite, found = results.located.suite, pair_up(results, claim.rows, claim.metric, known(groups))
+    if why := lacking(groups).get(parts(claim.metric).group or ""):
+        found = Pairs((), f"group {parts(claim.metric).group}: {why}")
     family = suite.family(claim.id)
     planned = planned_number(suite, results.tier)
     answer = judge_claim(_question(claim, _differences(claim, found), family))
     if results.tier != "paper":
         # On other data a gain has another size.
         answer = answer._replace(size=None)
-    regime = judge_regime(results, claim)
+    regime = judge_regime(results, claim, known(groups))
     status: Status = answer.status
     if not found.pairs:
         status = "not run"
@@ -109,9 +115,9 @@ def _judge(results: Results, claim: Claim) -> ClaimVerdict:
         status = "interim"
     elif regime.regime == "out":
         status = "out of regime"
-    groups: dict[str, list[float]] = {}
+    by_key: dict[str, list[float]] = {}
     for pair, difference in zip(found.pairs, _differences(claim, found), strict=True):
-        groups.setdefault(pair.key, []).append(difference)
+        by_key.setdefault(pair.key, []).append(difference)
     taints = [run.taint for pair in found.pairs for run in pair.runs if run.taint]
     return ClaimVerdict(
         claim,
@@ -122,8 +128,8 @@ def _judge(results: Results, claim: Claim) -> ClaimVerdict:
         suite.tiers[results.tier].checkpoints,
         regime.regime,
         regime.why,
-        tuple(Environment(key, len(values), fmean(values)) for key, values in groups.items()),
-        p_of_no_difference(list(groups.values())),
+        tuple(Environment(key, len(values), fmean(values)) for key, values in by_key.items()),
+        p_of_no_difference(list(by_key.values())),
         tuple(pair.repetition for pair in found.pairs),
         _collapsed(claim, found),
         "; ".join(filter(None, _said(results, claim, answer, found))),

@@ -24,8 +24,9 @@ class Declared(NamedTuple):
 
 
 def parse_tolerance(text: str, metric: str, reason: str | None) -> Declared:
-    """From `ROW=KIND[:VALUE[:ROW]]`, on the headline metric; UsageError for anything else."""
+    """From `ROW=KIND[:VALUE[:ROW]]`, on the headline metric, or from `ROW:GROUP.METRIC=…`; UsageError for others."""
     row, equals, spec = text.partition("=")
+    metric = row.partition(":")[2] or metric
     kind, *rest = spec.split(":")
     wrong = UsageError(f"--tolerance {text}: must be ROW=TOLERANCE, where TOLERANCE is {FORMS}")
     if not equals or not row:
@@ -58,16 +59,24 @@ def declare(baseline: B, declared: Sequence[Declared], where: str) -> B:
     rows, default = dict(baseline.tolerances.rows), baseline.tolerances.default
     for row, tolerance in declared:
         divisor = getattr(tolerance, "row", row)
-        for name in (row, divisor):
+        for name in (row.partition(":")[0], divisor.partition(":")[0]):
             if name not in (*known, EVERY):
                 raise UsageError(f"--tolerance {row}: {where} has no row {name!r}; it has {', '.join(known)}")
-        if row == EVERY:
+        if ":" in row:
+            rows[row] = tolerance
+        elif row == EVERY:
             default = tolerance
         elif tolerance.kind == "exact" and default.kind == "exact":
             rows.pop(row, None)
         else:
             rows[row] = tolerance
-    return baseline.model_copy(update={"tolerances": Tolerances(default=default, rows=rows)})
+    found = Tolerances(default=default, rows=rows)
+    for key, tolerance in rows.items():
+        row, colon, _ = key.partition(":")
+        whole = default if row == EVERY else found.of(row)
+        if colon and tolerance.kind != whole.kind:
+            raise UsageError(f"--tolerance {key}: {row} itself is held to {whole.kind}, not {tolerance.kind}")
+    return baseline.model_copy(update={"tolerances": found})
 
 
 def _fraction(text: str, wrong: UsageError) -> float:

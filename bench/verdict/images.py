@@ -3,16 +3,22 @@
 Imports no torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError
 from bench.evaluation.boxes import Detections
+from bench.evaluation.groups import group_numbers
 from bench.evaluation.metric import metric_of
 from bench.schema.base import parse
+from bench.schema.group import NO_GROUPS, Groups
+from bench.schema.load import load_suite
+from bench.schema.metric_names import parts
 from bench.schema.suite import Metric
 from bench.statistics.bootstrap import FEW, Comparison, Difference, compare_images
+from bench.verdict.gather import gather
+from bench.verdict.groups import Resolved, resolve
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different
 
 SAME = 1e-9
@@ -27,10 +33,14 @@ class Task(NamedTuple):
     jobs: int
     few: int = FEW
     """As `Comparison` has it."""
+    groups: Groups = NO_GROUPS
+    """Whose numbers are compared beside those of all categories."""
 
 
-def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Comparison, Metric]:
-    """B minus A, with the metric that both were scored by.
+def compare_records(
+    a: Side, b: Side, root: Path, task: Task, choose: Callable[[Mapping[str, Any]], Groups] = lambda gt: NO_GROUPS
+) -> tuple[Comparison, Metric]:
+    """B minus A, with the metric that both were scored by; `choose` names the groups, which are of the ground truth.
 
     Raises UsageError where data pin, reading rules or metric differ, BenchError where data or predictions are not
     here, or are no longer those of the records.
@@ -38,7 +48,19 @@ def compare_records(a: Side, b: Side, root: Path, task: Task) -> tuple[Compariso
     refuse_different(a, b, ("data", "metric"))
     metric = parse(Metric, a.record.part("metric"))
     gt = data_of(a, root).coco
+    task = task._replace(groups=choose(gt))
     return compare_detections(gt, detections_of(a), detections_of(b), metric, task, (a, b)), metric
+
+
+def groups_of_sides(sides: Sequence[Side], root: Path) -> dict[str, Resolved]:
+    """The groups of the suites that the records were made for; the first has precedence."""
+    found: dict[str, Resolved] = {}
+    for asked in dict.fromkeys(side.record.provenance.asked for side in sides):
+        located = None if asked is None else load_suite(asked.suite, root)
+        tier = next((t for t in located.suite.tiers if asked and t == asked.tier), None) if located else None
+        if located is not None and tier is not None and located.suite.groups_at(tier):
+            found = resolve(gather(located, tier)) | found
+    return found
 
 
 def compare_detections(
@@ -52,8 +74,9 @@ def compare_detections(
     one, two = scored.match(gt, a), scored.match(gt, b)
     points = scored.score(gt, a), scored.score(gt, b)
     comparison = compare_images(one, two, scored, *task)
+    metrics = [one.metrics | group_numbers(scored, one.per_category, task.groups) for one in points]
     comparison = comparison._replace(
-        metrics=_at_points(comparison.metrics, [scores.metrics for scores in points]),
+        metrics=_at_points(comparison.metrics, metrics),
         per_category=_at_points(
             comparison.per_category,
             [{name: values["AP"] for name, values in scores.per_category.items()} for scores in points],
@@ -80,6 +103,8 @@ def _at_points(found: Mapping[str, Difference], points: Sequence[Mapping[str, fl
 def _confirm(side: Side, comparison: Comparison, index: int) -> None:
     """A number that a record states must follow from its predictions."""
     for name, found in comparison.metrics.items():
+        if parts(name).group is not None:
+            continue  # a mean over categories, which no record states
         value = found[index]
         stated, here = side.record.metrics.get(name), -1.0 if value is None else value
         if stated is None or not isinstance(here, float) or abs(stated - here) > SAME:

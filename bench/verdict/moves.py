@@ -5,8 +5,20 @@ from typing import Any, NamedTuple
 
 from bench.plan.changes import differences
 from bench.records.record import Record
+from bench.schema.metric_names import parts
 from bench.verdict.faults import headline
-from bench.verdict.tolerances import Absolute, Exact, Peers, Statistical, Tolerance, judge_move
+from bench.verdict.numbers import numbers
+from bench.verdict.tolerances import (
+    NOT_CRITICAL,
+    Absolute,
+    Critical,
+    Exact,
+    Metrics,
+    Peers,
+    Statistical,
+    Tolerance,
+    judge_move,
+)
 from bench.verdict.verdicts import Status
 
 SHOWN = 3
@@ -27,12 +39,15 @@ class _Move(NamedTuple):
     here: float | None
     there: float | None
 
+    @property
+    def gain(self) -> float | None:
+        """Here more than there; None where one side has no number."""
+        return None if self.here is None or self.there is None else self.here - self.there
+
     def __str__(self) -> str:
         """Both values in percent, and the difference where there is one."""
         text = f"{self.name} {_percent(self.here)}, baseline {_percent(self.there)}"
-        if self.here is None or self.there is None:
-            return text
-        return f"{text} ({100 * (self.here - self.there):+.4g})"
+        return text if self.gain is None else f"{text} ({100 * self.gain:+.4g})"
 
 
 NO_PEERS = Peers()
@@ -62,15 +77,24 @@ def unlike(here: Record, there: Record) -> Comparison | None:
     return None
 
 
-def compare(here: Record, there: Record, tolerance: Tolerance, peers: Peers = NO_PEERS) -> Comparison | None:
+def compare(
+    here: Record,
+    there: Record,
+    tolerance: Tolerance,
+    peers: Peers = NO_PEERS,
+    critical: Critical = NOT_CRITICAL,
+) -> Comparison | None:
     """Compare `here`, a sound record of the job as planned, with the baseline's; None where only all runs can tell.
+
+    Groups of categories are judged as the whole is, so that none falls behind an AP that stays.
 
     Equality is promised within one environment only. Between two, weights that are evaluated may move by `EVALUATED`;
     trained ones by a tolerance that the baseline declares, or else as all runs of the row together say.
     """
     if (found := unlike(here, there)) is not None:
         return found
-    moves = list(_moves(here, there))
+    ours, theirs = numbers(here, critical.groups), numbers(there, critical.groups)
+    moves = list(_moves(ours, theirs))
     elsewhere = here.environment_key != there.environment_key
     if not elsewhere and not moves and here.predictions.digest == there.predictions.digest:
         return Comparison("holds", "")
@@ -79,20 +103,18 @@ def compare(here: Record, there: Record, tolerance: Tolerance, peers: Peers = NO
     if isinstance(tolerance, Exact):
         name = headline(here)
         if not elsewhere:
-            return _moved(here, there, moves)
+            return _moved(here, there, moves, critical)
         if name is None or not same_weights(here, there):
             return None
         reason = f"the same weights in another environment{_facts(here, there)}"
         tolerance = Absolute(kind="absolute", metric=name, value=EVALUATED, reason=reason)
-    judged = judge_move(tolerance, here.metrics, there.metrics, peers)
-    text = f"{judged.text} ({tolerance.kind}: {tolerance.reason})"
-    if judged.within is None:
-        return Comparison("inconclusive", text)
+    judged = [(one, judge_move(one, ours, theirs, peers)) for one in critical.held(tolerance, ours, theirs)]
+    text = "; ".join(f"{found.text} ({one.kind}: {one.reason})" for one, found in judged)
     lost = [name for name in there.metrics if name not in here.metrics]
-    if judged.within and not lost:
-        return Comparison("holds", text)
-    moved = _moved(here, there, moves)
-    return Comparison(moved.status, f"{moved.message}; {text}")
+    if lost or any(found.within is False for _, found in judged):
+        moved = _moved(here, there, moves, critical)
+        return Comparison(moved.status, f"{moved.message}; {text}")
+    return Comparison("inconclusive" if any(found.within is None for _, found in judged) else "holds", text)
 
 
 def same_weights(here: Record, there: Record) -> bool:
@@ -104,7 +126,7 @@ def same_weights(here: Record, there: Record) -> bool:
 
 def across(here: Record, there: Record) -> str:
     """What can be said of one run in another environment, beside that it is not enough."""
-    moves = list(_moves(here, there))
+    moves = list(_moves(here.metrics, there.metrics))
     if moves:
         found = _listed([str(move) for move in moves])
     elif here.predictions.digest == there.predictions.digest:
@@ -133,24 +155,29 @@ def _facts(here: Record, there: Record) -> str:
     return f" ({facts})" if facts else ""
 
 
-def _moved(here: Record, there: Record, moves: list[_Move]) -> Comparison:
-    """What is not within the tolerance: worse or better by the headline metric, or changed beside it."""
+def _moved(here: Record, there: Record, moves: list[_Move], critical: Critical) -> Comparison:
+    """What is not within the tolerance: worse or better by the headline metric, or changed beside it.
+
+    A group's fall decides as one of the whole does, and before any gain.
+    """
     same = here.predictions.digest == there.predictions.digest
-    name = headline(here)
-    text = _listed([str(move) for move in sorted(moves, key=lambda m: m.name != name)])
+    order = [headline(here), *critical.metrics]
+    moves = sorted(moves, key=lambda move: order.index(move.name) if move.name in order else len(order))
+    text = _listed([str(move) for move in moves])
     if same:
         text += "; from the same predictions, so the scoring has changed"
-    for move in moves:
-        if move.name == name and move.here is not None and move.there is not None:
-            return Comparison("regressed" if move.here < move.there else "improved", text)
+    gains = [move.gain for move in moves if move.name in order and move.gain is not None]
+    if gains:
+        return Comparison("regressed" if min(gains) < 0 else "improved", text)
     digests = f"predictions {here.predictions.digest[:12]}, baseline {there.predictions.digest[:12]}"
     return Comparison("changed", text or f"{digests}; all metrics are equal")
 
 
-def _moves(here: Record, there: Record) -> Iterator[_Move]:
-    for name in dict.fromkeys([*here.metrics, *there.metrics]):
-        ours, theirs = here.metrics.get(name), there.metrics.get(name)
-        if ours != theirs:
+def _moves(here: Metrics, there: Metrics) -> Iterator[_Move]:
+    for name in dict.fromkeys([*here, *there]):
+        ours, theirs = here.get(name), there.get(name)
+        # A group has a number only where a record tells that of each category, which old ones do not of all.
+        if ours != theirs and (parts(name).group is None or None not in (ours, theirs)):
             yield _Move(name, ours, theirs)
 
 

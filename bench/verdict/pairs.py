@@ -5,9 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bench.records.record import Record
+from bench.schema.group import NO_GROUPS, Groups
+from bench.schema.metric_names import parts
 from bench.schema.suite import Suite, Tier
 from bench.verdict.faults import fault, taint
 from bench.verdict.gather import JobResult, Results
+from bench.verdict.numbers import numbers
 
 
 class Run(NamedTuple):
@@ -23,6 +26,7 @@ class Run(NamedTuple):
     source: str
     """sha256 of the sources that ran."""
     taint: str | None
+    record: Record
 
     @property
     def kernels(self) -> Any:
@@ -61,22 +65,25 @@ def planned_number(suite: Suite, tier: Tier) -> int | None:
     return suite.tiers[tier].seeds if suite.evidence is not None else None
 
 
-def runs_of(results: Results, row: str, metric: str) -> dict[int, Run]:
+def runs_of(results: Results, row: str, metric: str, groups: Groups = NO_GROUPS) -> dict[int, Run]:
     """The runs of a row that count and have the metric, by repetition; none beyond the plan of the evidence."""
     found = {}
     for result in _jobs(results, row):
         record = result.record
         if record is None or uncounted(results, result) is not None:
             continue
-        value = (record.metrics | record.harmony).get(metric, -1.0)
+        value = (numbers(record, groups) | record.harmony).get(metric, -1.0)
         if value >= 0:
             found[result.job.repetition] = _run(record, value)
     return found
 
 
-def pair_up(results: Results, rows: Sequence[str], metric: str) -> Pairs:
-    """The repetitions at which all rows have a run in one environment, which may be another at each."""
-    runs = {row: runs_of(results, row, metric) for row in dict.fromkeys(rows)}
+def pair_up(results: Results, rows: Sequence[str], metric: str, groups: Groups = NO_GROUPS) -> Pairs:
+    """The repetitions at which all rows have a run in one environment, which may be another at each.
+
+    `groups` are those that the metric may be of.
+    """
+    runs = {row: runs_of(results, row, metric, groups) for row in dict.fromkeys(rows)}
     spec = results.located.suite.tiers[results.tier]
     once = {row for row in runs if not spec.is_repeated(results.located.suite.row(row))}
     repeated = sorted({n for row, found in runs.items() if row not in once for n in found})
@@ -86,7 +93,8 @@ def pair_up(results: Results, rows: Sequence[str], metric: str) -> Pairs:
             runs[row] = dict.fromkeys(repeated or runs[row], runs[row][0])
     aside = _aside(results, [*runs])
     if empty := [row for row, found in runs.items() if not found]:
-        return Pairs((), "; ".join([f"no result of {', '.join(empty)}", *aside]))
+        what = "result" if parts(metric).group is None else metric
+        return Pairs((), "; ".join([f"no {what} of {', '.join(empty)}", *aside]))
     pairs, skipped = [], Counter[str]()
     for n in sorted(set[int]().union(*runs.values())):
         sides = [found[n] for found in runs.values() if n in found]
@@ -135,6 +143,7 @@ def _run(record: Record, value: float) -> Run:
         record.part("start"),
         record.provenance.source,
         taint(record),
+        record,
     )
 
 

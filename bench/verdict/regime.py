@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bench.evaluation.metric import metric_of
 from bench.schema.check_evidence import training
 from bench.schema.claim import Claim, Limit
+from bench.schema.group import NO_GROUPS, Groups
 from bench.schema.suite import Row
 from bench.statistics.regime import LEAST_AP, MOST_LEFT, Regime, regime, worst
 from bench.verdict.gather import Results
@@ -21,21 +22,21 @@ class RegimeVerdict(NamedTuple):
     """Of the first limit that is not surely kept; empty where all are."""
 
 
-def judge_regime(results: Results, claim: Claim) -> RegimeVerdict:
+def judge_regime(results: Results, claim: Claim, groups: Groups = NO_GROUPS) -> RegimeVerdict:
     """By the limits that the claim names, then by the full-precision models that its rows start from."""
-    found = [*_limits(results, claim), *_full_precision(results, claim)]
+    found = [*_limits(results, claim, groups), *_full_precision(results, claim)]
     verdict = worst([one.regime for one in found])
     return RegimeVerdict(verdict, next((one.why for one in found if one.regime == verdict != "in"), ""))
 
 
-def _limits(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
+def _limits(results: Results, claim: Claim, groups: Groups) -> Iterator[RegimeVerdict]:
     limits = {limit.name: limit for limit in results.located.suite.regime}
     for limit in (limits[name] for name in claim.within):
-        yield _limit(results, limit)
+        yield _limit(results, limit, groups)
 
 
-def _limit(results: Results, limit: Limit) -> RegimeVerdict:
-    losses = _losses(results, limit.reference, limit.row, limit.metric)
+def _limit(results: Results, limit: Limit, groups: Groups) -> RegimeVerdict:
+    losses = _losses(results, limit.reference, limit.row, limit.metric, groups)
     if not losses:
         return RegimeVerdict("borderline", f"no pair of {limit.row} and {limit.reference} to tell the regime by")
     loss = f"{limit.row} loses {fmean(losses):.2f} {limit.metric or ''}".rstrip() + f" against {limit.reference}"
@@ -97,9 +98,11 @@ def _controls(results: Results, model: str, rows: list[Row]) -> list[str]:
     ]
 
 
-def _losses(results: Results, reference: str, row: str, metric: str | None = None) -> list[float]:
+def _losses(
+    results: Results, reference: str, row: str, metric: str | None = None, groups: Groups = NO_GROUPS
+) -> list[float]:
     """By repetition what a row loses, in points of the metric; without one of the headline metric."""
-    pairs = pair_up(results, (reference, row), metric or _headline(results)).pairs
+    pairs = pair_up(results, (reference, row), metric or _headline(results), groups).pairs
     return [pair.points[0] - pair.points[1] for pair in pairs]
 
 

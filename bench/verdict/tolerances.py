@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
 from bench.schema.base import Spec
+from bench.schema.group import NO_GROUPS, Groups
 from bench.statistics.intervals import prediction_interval
 
 Name = Annotated[str, Field(min_length=1)]
@@ -58,16 +59,56 @@ class Statistical(Spec):
 Tolerance = Annotated[Exact | Absolute | Ratio | Statistical, Field(discriminator="kind")]
 
 
+H = TypeVar("H", bound=Absolute | Ratio | Statistical)
+
+
 class Tolerances(Spec):
     """How far the rows of one tier may move: a baseline is of one tier."""
 
     default: Tolerance = Exact()
     """Of every row without one of its own."""
     rows: dict[str, Tolerance] = Field(default_factory=dict)
+    """By row. `ROW:GROUP.METRIC`, or `*:GROUP.METRIC` for every row, is that of a number of a group of categories."""
 
     def of(self, row: str) -> Exact | Absolute | Ratio | Statistical:
         """The tolerance of a row."""
         return self.rows.get(row, self.default)
+
+    def critical(self, row: str, groups: Groups, headline: str | None) -> "Critical":
+        """What the groups of categories of a row may do."""
+        declared = {
+            metric: tolerance
+            for owner in ("*", row)  # the row's own have precedence
+            for key, tolerance in self.rows.items()
+            if (metric := key.removeprefix(f"{owner}:")) != key
+        }
+        return Critical(groups, tuple(f"{group}.{headline}" for group in groups), declared)
+
+
+class Critical(NamedTuple):
+    """Groups of categories that are judged beside the whole: a row holds only where all of them do."""
+
+    groups: Groups = NO_GROUPS
+    metrics: tuple[str, ...] = ()
+    """The headline metric of each group."""
+    declared: Mapping[str, Tolerance] = {}
+    """By metric of a group: how far it may move."""
+
+    def held(self, tolerance: H, *sides: Metrics) -> list[H]:
+        """The row's tolerance, and beside it that of each group: declared, or the row's own on the group's metric.
+
+        Of a group that no side has a number of nothing is said.
+        """
+        found = [tolerance]
+        for metric in dict.fromkeys([*self.metrics, *self.declared]):
+            if any(_value(side, metric) is not None for side in sides):
+                own = self.declared.get(metric)
+                fits = own is not None and own.kind == tolerance.kind
+                found.append(cast(H, own if fits else tolerance.model_copy(update={"metric": metric})))
+        return found
+
+
+NOT_CRITICAL = Critical()
 
 
 class Peers(NamedTuple):
