@@ -322,7 +322,7 @@ def test_latex_for_a_manuscript(suite: Located, capsys: pytest.CaptureFixture[st
     for wrong, words in (
         (["--format", "latex", "--paper", "--columns", "nil"], "--columns nil: the table has method, W/A, AP"),
         (["--paper"], "--paper belongs to --format latex, found github"),
-        (["--columns", "AP"], "--columns belongs to --format latex --paper"),
+        (["--format", "json", "--columns", "AP"], "--columns: JSON has everything"),
     ):
         assert main([*command, *wrong]) == 2
         assert words in capsys.readouterr().err

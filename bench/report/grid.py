@@ -1,6 +1,9 @@
 """Cells below headings: what every table of a page is made of, whatever its format."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from bench.errors import UsageError
 
 
 class Column(NamedTuple):
@@ -17,3 +20,13 @@ class Grid(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
     """What stands above it."""
+
+
+def only(grid: Grid, columns: Sequence[str]) -> Grid:
+    """The grid with these columns alone, all where none are named; UsageError for one that it lacks."""
+    headings = [column.heading for column in grid.columns]
+    for name in columns:
+        if name not in headings:
+            raise UsageError(f"--columns {name}: the table has {', '.join(headings)}")
+    kept = [headings.index(name) for name in columns or headings]
+    return Grid(tuple(grid.columns[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in grid.rows))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from bench.errors import UsageError
 from bench.report.grid import Column, Grid
 from bench.report.table import Table
 
@@ -19,12 +18,9 @@ def latex(tables: Sequence[Table], command: str) -> str:
     return "\n\n".join([_first(command), *map(_whole, tables)]) + "\n"
 
 
-def manuscript(tables: Sequence[Table], command: str, columns: Sequence[str]) -> str:
-    """Each table with a label and the named columns of what was measured, all where none are named; no notes.
-
-    Raises UsageError for a column that a table lacks.
-    """
-    return "\n\n".join([_first(command), *(_bare(table, columns) for table in tables)]) + "\n"
+def manuscript(tables: Sequence[Table], command: str) -> str:
+    """Each table with a label and what was measured; no notes."""
+    return "\n\n".join([_first(command), *map(_bare, tables)]) + "\n"
 
 
 def alignment(columns: Sequence[Column]) -> list[str]:
@@ -43,7 +39,7 @@ def _first(command: str) -> str:
 
 def _whole(table: Table) -> str:
     bold = [f"\\textbf{{{_tex(table.caution)}}}\\par"] if table.caution is not None else []
-    further = [*table.claims, *([table.paper] if table.paper is not None else [])]
+    further = [*table.claims, *(grid for grid in (table.paper, table.categories) if grid is not None)]
     return "\n".join(
         [
             "\\begin{table}",
@@ -58,7 +54,7 @@ def _whole(table: Table) -> str:
     )
 
 
-def _bare(table: Table, columns: Sequence[str]) -> str:
+def _bare(table: Table) -> str:
     label = re.sub(r"[^a-z0-9]+", "-", f"{table.suite}-{table.tier}".lower())
     return "\n".join(
         [
@@ -66,19 +62,10 @@ def _bare(table: Table, columns: Sequence[str]) -> str:
             "\\centering",
             f"\\caption{{{_caption(table)}}}",
             f"\\label{{tab:{label}}}",
-            _body(_only(table.measured, columns)),
+            _body(table.measured),
             "\\end{table}",
         ]
     )
-
-
-def _only(grid: Grid, columns: Sequence[str]) -> Grid:
-    headings = [column.heading for column in grid.columns]
-    for name in columns:
-        if name not in headings:
-            raise UsageError(f"--columns {name}: the table has {', '.join(headings)}")
-    kept = [headings.index(name) for name in columns or headings]
-    return Grid(tuple(grid.columns[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in grid.rows))
 
 
 def _caption(table: Table) -> str:

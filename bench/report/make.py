@@ -15,12 +15,12 @@ from bench.verdict.gather import Results, gather
 from bench.verdict.references import published_table
 
 
-def make_table(suite: Located, tier: Tier, committed: bool) -> Table:
-    """The table of a suite, of local or of committed results."""
+def make_table(suite: Located, tier: Tier, committed: bool, columns: Sequence[str] = ()) -> Table:
+    """The table of a suite, of local or of committed results; `columns` as `build` has them."""
     published = published_table(suite)
     if committed:
-        return build(gather_committed(suite, tier), published, None, committed=True)
-    return build(gather(suite, tier), published, load(suite, tier))
+        return build(gather_committed(suite, tier), published, None, committed=True, wanted=columns)
+    return build(gather(suite, tier), published, load(suite, tier), wanted=columns)
 
 
 def table_file(suite: Located, tier: Tier) -> Path:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.evaluation.metric import metric_of
+from bench.evaluation.metric import BoxMetric, metric_of
 from bench.records.record import Record
+from bench.report.categories import Categories, categories, enriched
 from bench.report.cells import BEST_NOTE, INTERVAL_NOTES, ONE_RUN, ONE_RUN_NOTE, best_cell, mean_cell
 from bench.report.claims import grids as claim_grids
 from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
-from bench.report.grid import Column, Grid
+from bench.report.grid import Column, Grid, only
 from bench.report.notes import caution, notes, provenance
 from bench.report.paper import paper_grid
 from bench.report.runs import run_lines
@@ -40,6 +41,8 @@ class Table:
     """One a family; none where the suite claims nothing."""
     paper: Grid | None
     """What the paper prints of these rows."""
+    categories: Grid | None
+    """What quantization changes in each category; None for a suite without groups."""
     notes: tuple[str, ...]
     provenance: tuple[str, ...]
     """Long notes on where the numbers come from, which a page folds away."""
@@ -59,13 +62,24 @@ class Table:
         return self.measured.rows
 
 
-def build(results: Results, table: PublishedTable | None, baseline: Baseline | None, committed: bool = False) -> Table:
-    """The table of local results, or of committed ones, which are not compared with themselves."""
+def build(
+    results: Results,
+    table: PublishedTable | None,
+    baseline: Baseline | None,
+    committed: bool = False,
+    wanted: Sequence[str] = (),
+) -> Table:
+    """The table of local results, or of committed ones, which are not compared with themselves.
+
+    `wanted` are columns of what was measured that it has alone: headings, or any metric, also of a group of categories.
+    """
     suite = results.located.suite
     spec = suite.tiers[results.tier]
     verdicts = judge(results, None if committed else baseline, table)
     claims = judge_claims(results)
-    columns = _Columns(results, metric_of(spec.metric).columns, committed)
+    found = categories(results)
+    results = enriched(results, found.columns)
+    columns = _Columns(results, _measured(metric_of(spec.metric), found, wanted), committed)
     rows: list[tuple[str, ...]] = []
     for row in results.rows:
         rows += columns.lines(row, [v for v in verdicts if v.row == row.row.id])
@@ -75,18 +89,27 @@ def build(results: Results, table: PublishedTable | None, baseline: Baseline | N
         tier=results.tier,
         data=data_name(spec.data),
         caution=caution(results, table),
-        measured=Grid(columns.headings, tuple(rows)),
+        measured=only(Grid(columns.headings, tuple(rows)), wanted),
         claims=tuple(claim_grids(claims, suite, results.tier)),
         paper=paper_grid(results, table),
+        categories=found.grid(),
         notes=(
             *notes(results, table, [] if committed else verdicts, committed),
             *_cell_notes(rows, spec.checkpoints, columns.best),
             *claim_notes(claims, suite, results.tier),
+            *found.notes(),
         ),
         provenance=tuple(provenance(results, table)),
         runs=tuple(run_lines(results, columns.measured)),
-        content=as_json(results, table, verdicts, claims, committed),
+        content=as_json(results, table, verdicts, claims, committed) | found.as_json(),
     )
+
+
+def _measured(metric: BoxMetric, found: Categories, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The metrics of a table: its own, the headline of each group, and others that are wanted."""
+    further = [*metric.by_category, *(f"{group}.{name}" for group in found.groups for name in metric.by_category)]
+    groups = (f"{group}.{metric.headline}" for group in found.groups)
+    return tuple(dict.fromkeys([*metric.columns, *groups, *(name for name in wanted if name in further)]))
 
 
 def _cell_notes(rows: Sequence[tuple[str, ...]], checkpoints: str, best: bool) -> Iterator[str]:

@@ -51,7 +51,7 @@ def _limit(results: Results, limit: Limit, groups: Groups) -> RegimeVerdict:
 def _full_precision(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
     suite, metric = results.located.suite, _headline(results)
     rows = [suite.row(row) for row in claim.rows]
-    for model in dict.fromkeys(_model(results, row) for row in rows):
+    for model in dict.fromkeys(full_precision_row(results, row) for row in rows):
         if model is None:
             continue
         values = [run.points for run in runs_of(results, model, metric).values()]
@@ -75,7 +75,7 @@ def _learned(model: str, values: list[float], results: Results) -> RegimeVerdict
     return RegimeVerdict(found, f"{text}{_doubt(found, values)}")
 
 
-def _model(results: Results, row: Row) -> str | None:
+def full_precision_row(results: Results, row: Row) -> str | None:
     """The full-precision row that a row comes from; None where it takes over a part of it, or comes from none."""
     while row.start is not None and row.start_part is None:
         row = results.located.suite.row(row.start)

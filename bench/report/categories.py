@@ -1,0 +1,137 @@
+"""The categories of a suite with groups: its groups, and what each quantized row changes in each category."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from bench.report.grid import Column, Grid
+from bench.schema.group import Groups
+from bench.schema.suite import Row
+from bench.statistics.bootstrap import FEW
+from bench.verdict.gather import JobResult, Results
+from bench.verdict.groups import Change, Resolved, changes, known, resolve
+from bench.verdict.numbers import numbers
+from bench.verdict.regime import full_precision_row
+
+SHOWN = 5
+"""Categories that a row hurts most which are named."""
+TITLE = "Change of each category against full precision, points of AP"
+
+
+class Changed(NamedTuple):
+    """What a quantized row changes."""
+
+    row: Row
+    reference: str
+    """The full-precision row that it comes from."""
+    changes: dict[str, Change]
+
+    @property
+    def name(self) -> str:
+        """As columns and notes call it."""
+        return f"{self.row.label} {self.row.bits}"
+
+    @property
+    def hurt(self) -> list[str]:
+        """The categories that lose most, the worst first, among those on images enough to tell."""
+        lost = [name for name, one in self.changes.items() if one.mean < 0 and (one.images or 0) >= FEW]
+        return sorted(lost, key=lambda name: self.changes[name].mean)[:SHOWN]
+
+
+class Categories(NamedTuple):
+    """All of it; empty for a suite without groups."""
+
+    groups: dict[str, Resolved]
+    changed: tuple[Changed, ...] = ()
+
+    @property
+    def columns(self) -> Groups:
+        """The groups whose categories are known."""
+        return known(self.groups)
+
+    def notes(self) -> Iterator[str]:
+        """What the groups are, and what each row hurts most."""
+        for name, group in self.groups.items():
+            yield f"Group {name}: {', '.join(group.categories) or group.lacking} ({group.source})."
+        for one in self.changed:
+            if one.hurt:
+                listed = ", ".join(f"{name} {one.changes[name].mean:+.2f}" for name in one.hurt)
+                yield f"{one.name} hurts most, of categories on {FEW} images or more: {listed}."
+
+    def grid(self) -> Grid | None:
+        """A line a category, a column a row; a change in brackets rests on too few images to tell."""
+        names = list(dict.fromkeys(name for one in self.changed for name in one.changes))
+        if not names:
+            return None
+        headings = (Column("category"), Column("images", numeric=True))
+        lines = tuple(
+            (name, self._images(name), *(_cell(one.changes.get(name)) for one in self.changed)) for name in names
+        )
+        columns = (*headings, *(Column(one.name, numeric=True) for one in self.changed))
+        return Grid(
+            columns, lines, f"{TITLE}; in brackets: fewer than {FEW} images, or a number of them that is unknown"
+        )
+
+    def _images(self, name: str) -> str:
+        counts = (one.changes[name].images for one in self.changed if name in one.changes)
+        return str(next((count for count in counts if count is not None), ""))
+
+    def as_json(self) -> dict[str, Any]:
+        """Groups by name, and changes by row."""
+        if not self.groups:
+            return {}
+        return {
+            "groups": {name: group._asdict() for name, group in self.groups.items()},
+            "categories": {
+                one.row.id: {
+                    "reference": one.reference,
+                    "changes": {name: change._asdict() for name, change in one.changes.items()},
+                    "hurt_most": one.hurt,
+                }
+                for one in self.changed
+            },
+        }
+
+
+def categories(results: Results) -> Categories:
+    """Of the suite at its tier."""
+    if not results.located.suite.groups_at(results.tier):
+        return Categories({})
+    found = []
+    for row in (row.row for row in results.rows):
+        reference = None if row.bits.is_fp else full_precision_row(results, row)
+        if reference is None or results.located.suite.row(reference).scored != row.scored:
+            continue
+        if moved := changes(results, reference, row.id):
+            found.append(Changed(row, reference, moved))
+    return Categories(resolve(results), tuple(found))
+
+
+def enriched(results: Results, groups: Groups) -> Results:
+    """The same, with the numbers of the groups among the metrics of each record."""
+
+    def of_job(result: JobResult) -> JobResult:
+        return result if result.record is None else replace(result, record=_enriched(result.record, groups))
+
+    rows = (
+        replace(
+            row,
+            jobs=tuple(map(of_job, row.jobs)),
+            external=tuple(
+                one if one.record is None else replace(one, record=_enriched(one.record, groups))
+                for one in row.external
+            ),
+        )
+        for row in results.rows
+    )
+    return replace(results, rows=tuple(rows)) if groups else results
+
+
+def _enriched(record: Any, groups: Groups) -> Any:
+    return record.model_copy(update={"metrics": numbers(record, groups)})
+
+
+def _cell(change: Change | None) -> str:
+    if change is None:
+        return ""
+    return f"{change.mean:+.2f}" if (change.images or 0) >= FEW else f"({change.mean:+.2f})"
