@@ -1,13 +1,17 @@
-"""The one reader of COCO's instances JSON (cocodataset.org/#format-data): of suites' data sets and of `score` alike.
+"""The one reader of COCO JSON (cocodataset.org/#format-data), instances and panoptic: of suites and of `score` alike.
 
 Refused, with file and entry, is what cannot be understood: wrong types, numbers that are not finite, ids that repeat.
 What is clear but useless is left out and reported: an annotation of an image or category that the file does not list.
 A box without extent is reported and kept for scoring, where it is an object that is never found, as for pycocotools;
 it is no target of training (`scored_only`). An id may be a whole float; an annotation without one gets the next number
 above all others; an area that is absent, null or negative is width times height. Segmentations are not read.
+
+In a panoptic file each segment becomes an object, things and stuff alike, with the segment's own box, area and
+`iscrowd`; the masks are not read. DETR is trained so on COCO panoptic, with 133 categories. Ids of segments are colours
+that repeat from image to image, so objects are numbered anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,10 +73,24 @@ def _category(entry: Entry) -> dict[str, Any]:
     return named | ({"supercategory": above} if isinstance(above, str) else {})
 
 
+def _objects(path: Path, value: Any) -> Iterator[Entry]:
+    """The annotations; of a panoptic file their segments, without ids."""
+    annotations = entries(path, value, "annotation")
+    if not value or not isinstance(value[0], dict) or "segments_info" not in value[0]:
+        yield from annotations
+        return
+    for annotation in annotations:
+        image = annotation.integer("image_id")
+        of_image = f"annotation {annotation.index}, segment"
+        for segment in entries(path, annotation.get("segments_info"), of_image):
+            fields = {key: field for key, field in segment.value.items() if key != "id"}
+            yield Entry(path, of_image, segment.index, fields | {"image_id": image})
+
+
 def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
     found: Parts = []
     without: Parts = []
-    for entry in entries(path, value, "annotation"):
+    for entry in _objects(path, value):
         raw = entry.value
         box = entry.corner_and_size()
         annotation: dict[str, Any] = {
