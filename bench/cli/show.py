@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bench.quantization.apply import Quantizers
     from bench.quantization.placement import Placement
     from bench.schema.load import Located
+    from bench.schema.suite import Suite
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -89,8 +90,20 @@ def _specification(located: "Located", jobs: "list[Job]") -> dict[str, Any]:
             for name, declared in (("claims", located.suite.claims), ("regime", located.suite.regime))
             if declared
         },
+        **_groups(suite, jobs),
         **plan,
     }
+
+
+def _groups(suite: "Suite", jobs: "list[Job]") -> dict[str, Any]:
+    """The groups of categories with the categories that are fixed; none where there are no groups."""
+    found = {}
+    for name, group in suite.groups_at(jobs[0].tier).items() if jobs else ():
+        fixed = group.fixed(jobs[0].protocol.data)
+        found[name] = group.model_dump(mode="json", exclude_none=True)
+        if fixed is not None:
+            found[name] |= {"categories": list(fixed.categories), "source": fixed.source}
+    return {"groups": found} if found else {}
 
 
 def _rows(located: "Located", jobs: "list[Job]") -> list[dict[str, Any]]:
