@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from factories import NAME, call, job_of, located, record, store_record, suite_data
+from test_compare import measure as measure_predictions
 from test_critical import FOUND, NAMES, planted
 
+from bench.cli.main import main
 from bench.errors import UsageError
 from bench.evaluation.coco import score_coco
 from bench.plan.jobs import plan
@@ -264,6 +266,40 @@ def test_a_category_that_only_records_tell_is_refused_with_its_line(tmp_path: Pa
     results = replace(results, rows=(done, *others))
     with pytest.raises(UsageError, match=r"suites/toy/table1\.yaml:1: unknown category 'solid-disc'; did you mean"):
         resolve(results)
+
+
+def test_records_are_compared_and_scored_on_the_groups_of_their_suite(tmp_path: Path, capsys: Capture) -> None:
+    """All twelve numbers, from the stored predictions; their records know nothing of the group's categories."""
+    suite = ruled(tmp_path)
+    data = json.loads((tmp_path / "suites" / f"{NAME}.yaml").read_text())
+    data["groups"]["stars"] = {"builtin": "star"}
+    data["tiers"]["mini"]["data"]["images"]["test"] = 12
+    suite = located(tmp_path, data)
+    measure_predictions(suite, job_of(suite, "fp"), 0.5)
+    measure_predictions(suite, job_of(suite, "lsq"), 4.0)
+    sides = ["--root", str(tmp_path), "compare", f"{NAME}:fp", f"{NAME}:lsq", "--replicates", "100", "--json"]
+
+    def compared(code: int, *more: str) -> Any:
+        assert main([*sides, *more]) == code
+        out, err = capsys.readouterr()
+        return err if code == 2 else json.loads(out)
+
+    found = compared(1, "--critical", "solid", "--fail-below", "stars.AP=-1", "--fail-below", "AR100=-99")
+    assert list(found["groups"]) == ["stars", "solid"] and len(found["metrics"]) == 3 * 12
+    assert found["groups"]["stars"] == [f"{fill}-star" for fill in ("solid", "hollow", "striped", "dotted")]
+    assert [(limit["name"], limit["status"]) for limit in found["limits"]] == [("stars.AP", "fell"), ("AR100", "holds")]
+    assert "--critical hurt: its categories are not chosen yet" in compared(2, "--critical", "hurt")
+    for row, side in (("fp", "a"), ("lsq", "b")):
+        assert main(["--root", str(tmp_path), "score", f"{NAME}:{row}", "--critical", "solid", "--json"]) == 0
+        scored = json.loads(capsys.readouterr().out)
+        for group in ("stars", "solid"):
+            for name, value in scored["groups"][group]["metrics"].items():
+                one = found["metrics"][f"{group}.{name}"][side]
+                assert value == (-1 if one is None else one), name
+    assert main(["--root", str(tmp_path), "score", f"{NAME}:fp", "--metric", "coco"]) == 2
+    assert "--metric belongs to files" in capsys.readouterr().err
+    assert main(["score", "--gt", "x.json"]) == 2
+    assert "score wants --gt and --dt, or a record" in capsys.readouterr().err
 
 
 def test_the_groups_change_no_job(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ it is no target of training (`scored_only`). An id may be a whole float; an anno
 above all others; an area that is absent, null or negative is width times height. Segmentations are not read.
 
 In a panoptic file each segment becomes an object, things and stuff alike, with the segment's own box, area and
-`iscrowd`; the masks are not read. DETR is trained on both (facebookresearch/detr 70a59831, `datasets/coco_panoptic.py`).
-Ids of segments are colours that repeat from image to image, so objects are numbered anew.
+`iscrowd`; the masks are not read. So does DETR (facebookresearch/detr 70a59831, `datasets/coco_panoptic.py`). Ids of
+segments are colours that repeat from image to image, so objects are numbered anew.
 """
 
 from collections.abc import Iterable, Iterator
