@@ -209,6 +209,16 @@ def test_a_rule_without_records_says_what_to_run(tmp_path: Path, capsys: Capture
     assert "Group hurt: its categories are not chosen yet: no result of lsq-tune" in text
 
 
+def test_the_core_rows_alone_cannot_choose(tmp_path: Path, capsys: Capture) -> None:
+    suite = ruled(tmp_path)
+    located(tmp_path, json.loads((tmp_path / "suites" / f"{NAME}.yaml").read_text()) | {"core": ["fp", "fp-ft", "lsq"]})
+    measure(suite)
+    capsys.readouterr()
+    call(suite, "check", "--core", "--json")
+    (found,) = json.loads(capsys.readouterr().out)["suites"][0]["claims"]
+    assert found["message"] == "group hurt: its categories are chosen by fp-tune, lsq-tune: leave out --core"
+
+
 def test_few_images_are_not_chosen(tmp_path: Path) -> None:
     suite = ruled(tmp_path, min_images=101)
     measure(suite, lsq_tune=1)
@@ -230,7 +240,7 @@ def test_the_table_has_groups_and_categories(tmp_path: Path, capsys: Capture) ->
     assert [cell.strip() for cell in heading.split("|")][3:7] == ["AP", "AP50", "AP75", "person.AP"]
     assert "99.01" in fp
     assert "Group person: solid-disc (ours)." in text
-    assert "LSQ 2/2 hurts most, of categories on 20 images or more: solid-disc -1.98." in text
+    assert "Row lsq hurts most, of categories on 20 images or more: solid-disc -1.98." in text
     folded = text[text.index("<summary>Change of each category") :]
     cells = [[cell.strip() for cell in line.split("|")] for line in folded.splitlines()]
     assert ["", "solid-disc", "100", "-1.98", ""] in cells and ["", "solid-star", "100", "+1.98", ""] in cells

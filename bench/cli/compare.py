@@ -16,6 +16,7 @@ from bench.cli.common import (
     warn,
 )
 from bench.errors import Exit, UsageError
+from bench.schema.group import FEW
 from bench.schema.metric_names import parts
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """0; of a gate 1 where something fell, 3 where a limit cannot be judged; UsageError for what is not comparable."""
     from bench.evaluation.metric import METRICS
-    from bench.statistics.bootstrap import FEW
     from bench.statistics.limits import Limit, hold
 
     args.min_images = FEW if args.min_images is None else args.min_images

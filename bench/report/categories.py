@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bench.report.grid import Column, Grid
-from bench.schema.group import Groups
+from bench.schema.group import FEW, Groups
 from bench.schema.suite import Row
-from bench.statistics.bootstrap import FEW
 from bench.verdict.gather import JobResult, Results
 from bench.verdict.groups import Change, Resolved, changes, known, resolve
 from bench.verdict.numbers import numbers
@@ -25,11 +24,6 @@ class Changed(NamedTuple):
     reference: str
     """The full-precision row that it comes from."""
     changes: dict[str, Change]
-
-    @property
-    def name(self) -> str:
-        """As columns and notes call it."""
-        return f"{self.row.label} {self.row.bits}"
 
     @property
     def hurt(self) -> list[str]:
@@ -56,7 +50,7 @@ class Categories(NamedTuple):
         for one in self.changed:
             if one.hurt:
                 listed = ", ".join(f"{name} {one.changes[name].mean:+.2f}" for name in one.hurt)
-                yield f"{one.name} hurts most, of categories on {FEW} images or more: {listed}."
+                yield f"Row {one.row.id} hurts most, of categories on {FEW} images or more: {listed}."
 
     def grid(self) -> Grid | None:
         """A line a category, a column a row; a change in brackets rests on too few images to tell."""
@@ -67,7 +61,7 @@ class Categories(NamedTuple):
         lines = tuple(
             (name, self._images(name), *(_cell(one.changes.get(name)) for one in self.changed)) for name in names
         )
-        columns = (*headings, *(Column(one.name, numeric=True) for one in self.changed))
+        columns = (*headings, *(Column(one.row.id, numeric=True) for one in self.changed))
         return Grid(
             columns, lines, f"{TITLE}; in brackets: fewer than {FEW} images, or a number of them that is unknown"
         )

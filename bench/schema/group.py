@@ -14,6 +14,8 @@ from bench.schema.data import DataSpec
 
 GROUP = r"[a-z0-9][a-z0-9_-]*"
 """A group's name: no dot, because a metric of a group is `GROUP.METRIC`."""
+FEW = 20
+"""With its objects on fewer images, nothing is concluded from the change of a category: so few show too little."""
 GroupName = Annotated[str, Field(pattern=f"^{GROUP}$", max_length=40)]
 
 
@@ -26,7 +28,7 @@ class MostImpacted(Spec):
     """A row with quantizers that is scored on the tune split (`scored: tune`)."""
     reference: Slug
     """What it loses against, such as the full-precision row; scored on the tune split as well."""
-    min_images: Count = 20
+    min_images: Count = FEW
     """A category with its objects on fewer images of the tune split is not chosen: its AP moves by chance."""
 
 

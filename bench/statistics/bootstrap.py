@@ -13,14 +13,12 @@ from bench.errors import BenchError
 from bench.evaluation.matching import Matches, Ranked
 from bench.evaluation.metric import BoxMetric
 from bench.evaluation.resample import Floats, Ints, resample
-from bench.schema.group import NO_GROUPS, Groups
+from bench.schema.group import FEW, NO_GROUPS, Groups
 from bench.statistics.intervals import LEVEL, Interval
 from bench.statistics.paired import holm
 
 REPLICATES = 1000
 SEED = 0
-FEW = 20
-"""With its objects on fewer images, a category has no interval and no p: redrawing so few images shows too little."""
 CHUNK = 250
 """Replicates whose weights are in memory at once."""
 

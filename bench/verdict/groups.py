@@ -90,6 +90,8 @@ def _chosen(results: Results, group: CategoryGroup) -> Resolved:
 
 
 def _worst(results: Results, rule: MostImpacted, source: str) -> tuple[tuple[str, ...], str, str]:
+    if absent := {rule.reference, rule.row} - {row.id for row in results.located.suite.rows}:
+        return (), source, f"its categories are chosen by {', '.join(sorted(absent))}: leave out --core"
     found = changes(results, rule.reference, rule.row)
     if not found:
         why = pair_up(results, (rule.reference, rule.row), _headline(results)).lacking

@@ -12,11 +12,11 @@ from bench.evaluation.boxes import Detections
 from bench.evaluation.groups import group_numbers
 from bench.evaluation.metric import metric_of
 from bench.schema.base import parse
-from bench.schema.group import NO_GROUPS, Groups
+from bench.schema.group import FEW, NO_GROUPS, Groups
 from bench.schema.load import load_suite
 from bench.schema.metric_names import parts
 from bench.schema.suite import Metric
-from bench.statistics.bootstrap import FEW, Comparison, Difference, compare_images
+from bench.statistics.bootstrap import Comparison, Difference, compare_images
 from bench.verdict.gather import gather
 from bench.verdict.groups import Resolved, resolve
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different

@@ -9,7 +9,8 @@ import numpy as np
 
 from bench.evaluation.matching import Matches
 from bench.evaluation.resample import average_precisions
-from bench.statistics.bootstrap import FEW, adjusted, bearing, bootstrap_interval, difference, draw
+from bench.schema.group import FEW
+from bench.statistics.bootstrap import adjusted, bearing, bootstrap_interval, difference, draw
 from bench.statistics.paired import ALPHA
 from tests.coverage.images import REPLICATES
 from tests.coverage.rates import Bar, Rate

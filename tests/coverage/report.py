@@ -5,7 +5,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.statistics.bootstrap import FEW
+from bench.schema.group import FEW
 from tests.coverage.claims import CLAIMS, LEVEL, REPETITIONS
 from tests.coverage.images import ENOUGH, REPLICATES
 from tests.coverage.rates import Rate
