@@ -173,6 +173,27 @@ class UniformOptions(Spec):
         return self
 
 
+class FoldBnOptions(Spec):
+    """BatchNorm folded into the convolution before it (1712.05877, section 3.2), for quantization after training."""
+
+
+class EqualizeOptions(Spec):
+    """Cross-layer equalization (1906.04721, section 4.1). Fold BatchNorm first: two convolutions can be scaled against
+    each other only where nothing but a ReLU or a leaky ReLU lies between them."""
+
+    rounds: Count
+    """How often all pairs are scaled, since a convolution may belong to two; fewer where nothing moves any more."""
+
+
+class BiasCorrectionOptions(Spec):
+    """Empirical bias correction (1906.04721, section 4.2): what quantization adds to the mean of a layer's channels
+    is taken off its bias. In a row it stands behind the method that makes quantizers."""
+
+    inputs: Literal["quantized", "fp"]
+    """What a layer reads while its shift is measured. `quantized`: what the quantized layers before it make, corrected
+    already (AIMET, NNCF). `fp`: what the full-precision model gives it; then it alone is quantized."""
+
+
 class HqodOptions(Spec):
     """HQOD's losses (2408.02561)."""
 
@@ -227,6 +248,9 @@ BUILTIN = {
     "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
     "hqod": Builtin("bench.methods.hqod:HQOD", HqodOptions),
     "hardet": Builtin("bench.methods.hardet:HarDet", HardetOptions),
+    "fold_bn": Builtin("bench.methods.fold_bn:FoldBn", FoldBnOptions),
+    "equalize": Builtin("bench.methods.equalize:Equalize", EqualizeOptions),
+    "bias_correction": Builtin("bench.methods.bias_correction:BiasCorrection", BiasCorrectionOptions),
     "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
 }
 PROTOCOL = "bench.methods.protocol:Method"
