@@ -50,6 +50,8 @@ def _lacking(tier: TierSpec, runs: list[Row]) -> Iterator[Fault]:
     quantized = [row for row in runs if not row.bits.is_fp]
     if quantized and tier.calibration is None:
         yield Fault((), f"row {quantized[0].id!r} has quantizers, so the tier needs `calibration`")
+    for name in tier.calibrations.keys() - {row.id for row in quantized}:
+        yield Fault(("calibrations", name), f"no row with quantizers has the id {name!r}")
 
 
 def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
