@@ -4,6 +4,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from published_observers import PUBLISHED, scale
 from pydantic import ValidationError
 
 from bench.calibration import search
-from bench.calibration.observers import ChannelObserver, StepObserver, make_observer
+from bench.calibration.observers import StepObserver, make_observer
 from bench.quantization.functional import mqbench_codes
 from bench.quantization.ranges import integer_range, step_of_range
 from bench.schema.methods import Observer
@@ -88,7 +89,7 @@ def test_the_fast_search_is_the_plain_one(
     assert torch.equal(observer.step(), plain_search(x, *integer_range(*form), form[1], p))
 
 
-def by_candidates(observer: StepObserver | ChannelObserver, x: torch.Tensor, everything: bool) -> torch.Tensor:
+def by_candidates(observer: Any, x: torch.Tensor, everything: bool) -> torch.Tensor:
     with pytest.MonkeyPatch.context() as patch:
         if everything:
             patch.setattr(search, "_near_best_power", lambda x, steps, *_: range(len(steps)))
@@ -129,7 +130,7 @@ def test_a_search_by_channel_is_the_whole_one(
 ) -> None:
     x = torch.randn(3, count, generator=torch.Generator().manual_seed(seed)) * 10**log_scale
     spec = Observer(kind="mse", p=p)
-    fast, slow = (ChannelObserver(spec, *integer_range(*form), form[1], (3, 1)) for _ in range(2))
+    fast, slow = (make_observer(spec, *form, (3, 1)) for _ in range(2))
     assert torch.equal(by_candidates(fast, x, False), by_candidates(slow, x, True))
 
 

@@ -334,8 +334,8 @@ def test_references_at_tier_paper_over_seeds(
     assert "(95 % for one further run, from 3) ± 0.5 (margin); published 29.3" in found["message"]
 
 
-@pytest.mark.parametrize(("ap", "status"), [(0.3164, "reproduced"), (0.3184, "not reproduced")])
-def test_a_published_checkpoint_needs_one_evaluation(tmp_path: Path, ap: float, status: str) -> None:
+def one_checkpoint(folder: Path) -> Located:
+    """A row that is a published checkpoint, at tier paper."""
     data = suite_data()
     data["rows"] = [{key: value for key, value in data["rows"][0].items() if key != "recipe"}]
     data["policies"] = {}
@@ -343,7 +343,23 @@ def test_a_published_checkpoint_needs_one_evaluation(tmp_path: Path, ap: float, 
     paper["detectors"]["retinanet-r18"]["init"] = {"kind": "checkpoint", "file": "a-00000000.pth"}
     del paper["recipes"], paper["calibration"]
     data["tiers"]["paper"] = paper
-    suite = located(tmp_path, data)
+    return located(folder, data)
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.3164, "reproduced"), (0.3184, "not reproduced")])
+def test_a_published_checkpoint_needs_one_evaluation(tmp_path: Path, ap: float, status: str) -> None:
+    suite = one_checkpoint(tmp_path)
     results = collect(suite, "paper", lambda job: JobResult(job, "done", record(job, ap)))
     (found,) = judge_references(results, published_table(suite))
     assert found.status == status and "± 0.1 (margin of an evaluation); published 31.7" in found.message
+
+
+@pytest.mark.parametrize(("ap", "word"), [(0.3164, "compatible"), (0.3184, "not compatible")])
+def test_a_number_of_unknown_placement_is_at_most_compatible(tmp_path: Path, ap: float, word: str) -> None:
+    suite = one_checkpoint(tmp_path)
+    results = collect(suite, "paper", lambda job: JobResult(job, "done", record(job, ap)))
+    table = published_table(suite)
+    assert table is not None
+    rows = tuple(row.model_copy(update={"gate": False, "unknown": "placement"}) for row in table.rows)
+    (found,) = judge_references(results, table.model_copy(update={"rows": rows}))
+    assert found.status == "inconclusive" and found.message.startswith(f"{word}, placement unknown: AP ")

@@ -1,11 +1,20 @@
 """Calibration images as a method sees them: batches that can be walked as often as it likes, with their targets."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 
 Mode = Literal["tensor", "loss"]
+
+
+class Source(Protocol):
+    """Where batches come from: a list of them, or a loader that decodes images anew at each walk."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+    def __len__(self) -> int: ...
 
 
 class Batch:
@@ -30,13 +39,17 @@ class Batch:
 
 
 class Batches:
-    """The calibration batches of a model, in a fixed order."""
+    """The calibration batches of a model, in a fixed order. Only the one at hand is in memory as floats."""
 
-    def __init__(self, model: nn.Module, batches: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, model: nn.Module, batches: Source) -> None:
         self._model, self._batches = model, batches
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(self._model, batch) for batch in self._batches)
+        state = torch.get_rng_state()
+        walk = iter(self._batches)
+        # A loader draws a number when a walk begins; methods that draw must not depend on how often others walked.
+        torch.set_rng_state(state)
+        return (Batch(self._model, batch) for batch in walk)
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -65,9 +65,11 @@ def _watched(quantizers: dict[Quantizer, str]) -> Iterator[None]:
 
     def watch(name: str) -> Callable[[Quantizer, tuple[Tensor, ...]], None]:
         def hook(quantizer: Quantizer, args: tuple[Tensor, ...]) -> None:
+            # Codes without sign may have an offset, and then serve values of both signs.
+            signed = quantizer.signed or not quantizer.symmetric
             # An unsigned range this narrow gets no step of its own, as in `step_of_range`.
-            least = 0.0 if quantizer.signed else EPS * (quantizer.qmax - quantizer.qmin)
-            if _end(name, args[0], quantizer.signed) > least:
+            least = 0.0 if signed else EPS * (quantizer.qmax - quantizer.qmin)
+            if _end(name, args[0], signed) > least:
                 quantizer.dead = False
 
         return hook

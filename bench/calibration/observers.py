@@ -2,22 +2,32 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from bench.calibration import search
+from bench.calibration.range_observer import RangeObserver
 from bench.quantization.ranges import EPS, Unsigned, integer_range, or_one, step_of_range, zero_point
-from bench.schema.methods import Observer
+from bench.schema.methods import RANGE_KINDS, Observer
 
 
 def make_observer(
     spec: Observer, bits: int, signed: bool, shape: tuple[int, ...] = ()
-) -> "StepObserver | ChannelObserver":
+) -> "StepObserver | RangeObserver | ChannelObserver":
     """The observer of a quantizer; with `shape` one of each channel: [out, 1, ...] of a weight, [1, c, 1, 1] of an
     activation [n, c, h, w]."""
-    qmin, qmax = integer_range(bits, signed)
-    return ChannelObserver(spec, qmin, qmax, signed, shape) if shape else StepObserver(spec, qmin, qmax, signed)
+    if spec.kind in RANGE_KINDS:
+        return (
+            ChannelObserver(lambda: RangeObserver(spec, bits, signed), shape)
+            if shape
+            else RangeObserver(spec, bits, signed)
+        )
+    codes = (*integer_range(bits, signed), signed)
+    if shape:
+        return ChannelObserver(lambda: StepObserver(spec, *codes, shrinks=search.CHANNEL_SHRINK_STEPS), shape)
+    return StepObserver(spec, *codes)
 
 
 class StepObserver:
@@ -124,14 +134,12 @@ class StepObserver:
 
 
 class ChannelObserver:
-    """One StepObserver for each channel: along the one dimension in which `shape` is not 1."""
+    """An observer of its own for each channel: along the one dimension in which `shape` is not 1."""
 
-    def __init__(self, spec: Observer, qmin: int, qmax: int, signed: bool, shape: tuple[int, ...]) -> None:
+    def __init__(self, make: Callable[[], StepObserver | RangeObserver], shape: tuple[int, ...]) -> None:
         self.shape = shape
         self.axis = max(range(len(shape)), key=lambda k: shape[k])
-        self.channels = [
-            StepObserver(spec, qmin, qmax, signed, shrinks=search.CHANNEL_SHRINK_STEPS) for _ in range(shape[self.axis])
-        ]
+        self.channels = [make() for _ in range(shape[self.axis])]
 
     def observe(self, x: Tensor) -> None:
         """Take one weight [out, ...], or one batch of an activation [n, c, ...], into account."""

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,19 +78,25 @@ def _near_best(x: Tensor, steps: list[float], low: int, high: int) -> list[int]:
 
 def _near_best_power(x: Tensor, steps: list[float], low: int, high: int, p: float) -> Iterable[int]:
     """As `_near_best` for any exponent; all steps where numba cannot compile."""
-    near_best = _compiled()
-    if near_best is None:
+    module = _compiled()
+    if module is None:
         return range(len(steps))
     # The relative error of a power is p times that of its base.
     slack = SLACK * max(1.0, p / 2)
-    found: list[int] = near_best(x.detach().flatten().numpy(), np.array(steps), low, high, p, slack, UNDERFLOW)
+    found: list[int] = module.near_best(x.detach().flatten().numpy(), np.array(steps), low, high, p, slack, UNDERFLOW)
     return found
 
 
+def compiled_errors() -> Callable[..., Any] | None:
+    """`shrink_errors.errors`; None where numba cannot compile."""
+    module = _compiled()
+    return None if module is None else module.errors
+
+
 @functools.cache
-def _compiled() -> Callable[..., list[int]] | None:
+def _compiled() -> Any:
     try:
-        return import_module("bench.calibration.shrink_errors").near_best  # type: ignore[no-any-return]
+        return import_module("bench.calibration.shrink_errors")
     except Exception:  # absent, of another NumPy, or its compiler does not know this processor
         return None
 

@@ -54,10 +54,31 @@ def near_best(
     counts = np.ones(x.size)
     if x.size > BINS:
         counts, ends = _bins(x, float(values[0]), float(values[-1]))
+    lows, highs = np.full(steps.size, float(low)), np.full(steps.size, float(high))
+    found = errors(ends, counts, steps, lows, highs, p, slack, floor * x.size)
+    return np.flatnonzero(found <= found.min() * (1 + slack) + floor * x.size).tolist()
+
+
+def errors(
+    values: Floats, counts: Floats, steps: Floats, lows: Floats, highs: Floats, p: float, slack: float = 0.0,
+    floor: float = 0.0,
+) -> Floats:  # fmt: skip
+    """Of each step the sum of |q(x) - x|^p over points; infinite for one that is out of the question already.
+
+    Args:
+        values: the points, in the order in which they are looked at.
+        counts: how many values each of them stands for.
+        steps: the step sizes.
+        lows: of each step the smallest code, that of 0 being 0.
+        highs: of each step the largest code.
+        p: exponent.
+        slack: a step is out of the question above (1 + slack) times the smallest sum,
+        floor: and this more.
+    """
     grid = np.arange(steps.size)
     order = np.concatenate([grid[::COARSE], np.delete(grid, grid[::COARSE])])
-    found = _errors(ends, counts, steps, order, float(low), float(high), p, _powers(p), slack, floor * x.size)
-    return np.flatnonzero(found <= found.min() * (1 + slack) + floor * x.size).tolist()
+    found: Floats = _errors(values, counts, steps, order, lows, highs, p, _powers(p), slack, floor)
+    return found
 
 
 @functools.cache
@@ -91,14 +112,14 @@ def _histogram(x: Any, bits: Any, low: float, scale: float) -> Any:
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _errors(
-    values: Any, counts: Any, steps: Any, order: Any, low: float, high: float, p: float, powers: Any, slack: float,
+    values: Any, counts: Any, steps: Any, order: Any, lows: Any, highs: Any, p: float, powers: Any, slack: float,
     floor: float,
 ) -> Any:  # fmt: skip
-    """The sums of the errors in that order of the steps; infinite for a step that is out of the question already."""
     found = np.full(steps.size, np.inf)
     best = np.inf
     for k in order:
         per_step, unit = 1.0 / steps[k], steps[k] ** p
+        low, high = lows[k], highs[k]
         limit = (best * (1 + slack) + floor) / unit
         total, start = 0.0, 0
         while start < values.size and total <= limit:

@@ -47,6 +47,11 @@ def train_loader(dataset: Dataset, size: Input, augment: Augment, batch: int, dr
     return DataLoader(base, batch_size=own, sampler=_Passes(len(base), own, draw), collate_fn=pseudo_collate)
 
 
+def image_ids(loader: DataLoader[Any]) -> tuple[int | str, ...]:
+    """The ids of the images that a loader gives, in its order, without decoding them."""
+    return tuple(loader.dataset.get_data_info(index)["img_id"] for index in loader.sampler)  # type: ignore[attr-defined]
+
+
 def test_loader(dataset: Dataset, size: Input, batch: int) -> DataLoader[Any]:
     """Batches of all images in the order of the data set; the batch size is part of the protocol, as padding is."""
     from mmengine.dataset import pseudo_collate

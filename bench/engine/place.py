@@ -8,16 +8,17 @@ from torch import nn
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import dead_sites
 from bench.data.dataset import Dataset
-from bench.detectors.pipeline import Draw, train_loader
+from bench.detectors.pipeline import Draw, image_ids, train_loader
 from bench.engine.seeds import seed_all
 from bench.errors import BenchError
 from bench.methods.stack import MethodStack
+from bench.plan.identity import derive_seed
 from bench.quantization.apply import Quantizers, apply
 from bench.quantization.attention import explicit_attention
 from bench.quantization.placement import Placement, check_pins, place, quantizable
 from bench.quantization.trace import record_reads
 from bench.schema.bits import Bits
-from bench.schema.placement import Pins, Policy
+from bench.schema.placement import Calibration, Pins, Policy
 from bench.schema.protocol import Protocol
 from bench.schema.recipe import Augment
 
@@ -48,13 +49,16 @@ def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: P
         raise BenchError("a row with quantizers needs a policy and calibration images")
     augment = protocol.recipe.augment if protocol.recipe else Augment(flip=0.0)
     seed_all(protocol.seeds.data)
-    draw = Draw(protocol.seeds.data, calibration.images)
-    loaded = list(train_loader(train, protocol.detector.scale.input, augment, calibration.batch, draw))
-    placement = trace_placement(model, loaded[0], policy, protocol.bits)
+    draw = _draw(protocol, calibration, len(train.coco["images"]))
+    loader = train_loader(train, protocol.detector.scale.input, augment, calibration.batch, draw)
+    # What is drawn at random must be the same at each walk; without it images are decoded again, and never all held.
+    loaded = loader if protocol.recipe is None else list(loader)
+    batches = Batches(model, loaded)
+    methods.prepare(model, batches)
+    placement = trace_placement(model, next(iter(loaded)), policy, protocol.bits)
     check_pins(placement, policy, pins)
     if placement.doubt:
         warnings.warn(placement.doubt, stacklevel=1)
-    batches = Batches(model, loaded)
     allocated = methods.allocate(model, placement, batches)
     quantizers = methods.make_quantizers(allocated)
     apply(model, allocated, quantizers)
@@ -63,7 +67,7 @@ def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: P
         placement.pins(policy.edge_bits),
         _describe(quantizers),
         tuple(dict.fromkeys(package for quantizer in quantizers.values() for package in quantizer.packages)),
-        tuple(sample.img_id for batch in loaded for sample in batch["data_samples"]),
+        image_ids(loader),
         dead_sites(model),
     )
 
@@ -81,6 +85,20 @@ def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bit
     recorded = record_reads(model, quantizable(model, policy), first)
     model.train(training)
     return place(model, recorded, policy, bits)
+
+
+def _draw(protocol: Protocol, calibration: Calibration, images: int) -> Draw:
+    """The calibration images of the repetition."""
+    if calibration.sets is None:
+        return Draw(protocol.seeds.data, calibration.images)
+    first = protocol.seeds.repetition * calibration.images
+    if first + calibration.images > images:
+        raise BenchError(
+            f"repetition {protocol.seeds.repetition} needs calibration images {first} to {first + calibration.images} "
+            f"of {images} training images; fewer `seeds`, or fewer `images` of `calibration`"
+        )
+    # One order for all repetitions.
+    return Draw(derive_seed("calibration", protocol.pin), first + calibration.images, skip=first)
 
 
 def _describe(quantizers: Quantizers) -> tuple[str, ...]:

@@ -30,6 +30,10 @@ class Method(Protocol):
         checkpoint: which modules and parameters it adds or removes must not depend on the values of weights.
         """
 
+    def prepare(self, model: nn.Module, batches: Batches) -> None:
+        """Change the values of the FP model's weights, not its modules or parameters, before quantizers are placed;
+        only in rows with quantizers."""
+
     def allocate(self, model: nn.Module, placement: Placement, batches: Batches) -> Mapping[str, int]:
         """Bits of sites by their names, in place of the row's; sites that are not named keep theirs.
 

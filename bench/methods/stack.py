@@ -36,6 +36,11 @@ class MethodStack:
         for _, method in self._having("adapt_model"):
             method.adapt_model(model)
 
+    def prepare(self, model: nn.Module, batches: Batches) -> None:
+        """Let every method change the FP model's weights with calibration images at hand."""
+        for _, method in self._having("prepare"):
+            method.prepare(model, batches)
+
     def allocate(self, model: nn.Module, placement: Placement, batches: Batches) -> Placement:
         """The placement with the bits that methods give its sites."""
         for name, method in self._having("allocate"):

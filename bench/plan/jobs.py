@@ -166,7 +166,7 @@ class _Builder:
             methods=methods,
             bits=row.bits,
             policy=suite.policies.get(row.policy or "") if quantized else None,
-            calibration=spec.calibration if quantized else None,
+            calibration=spec.calibration_of(row) if quantized else None,
             recipe=recipe,
             start=start.identity if start else None,
             start_part=row.start_part,

@@ -111,7 +111,7 @@ def place(model: nn.Module, recorded: Recorded, policy: Policy, bits: Bits) -> P
     none of the parts, or a bit width is not an integer.
     """
     names = list(quantizable(model, policy))
-    for pattern in (*policy.first, *policy.last, *policy.keep):
+    for pattern in (*policy.first, *policy.last, *policy.keep, *(policy.keep_inputs or ())):
         if not any(fnmatchcase(name, pattern) for name in names):
             raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model")
     reads = recorded.reads
@@ -155,6 +155,8 @@ def _widths(layers: list[str], policy: Policy, bits: Bits) -> dict[str, _Widths]
             found[name] = _numbers(patterns[longest[0]])
         else:
             found[name] = edge if _fits(name, (*policy.first, *policy.last)) else row
+        if _fits(name, policy.keep_inputs or ()):
+            found[name] = found[name]._replace(activation=FP)
     return found
 
 

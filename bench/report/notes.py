@@ -87,6 +87,8 @@ def _published(results: Results, table: PublishedTable) -> Iterator[str]:
         name = f"{published.method} {published.bits}"
         if published.doubtful is not None:
             yield f"{DOUBTFUL} {name}: doubtful: {published.doubtful}"
+        if published.unknown is not None:
+            yield f"Paper, {name}: {published.unknown} unknown, so at most compatible"
         if published.note is not None:
             yield f"Paper, {name}: {published.note}"
 

@@ -50,6 +50,8 @@ def _lacking(tier: TierSpec, runs: list[Row]) -> Iterator[Fault]:
     quantized = [row for row in runs if not row.bits.is_fp]
     if quantized and tier.calibration is None:
         yield Fault((), f"row {quantized[0].id!r} has quantizers, so the tier needs `calibration`")
+    for name in tier.calibrations.keys() - {row.id for row in quantized}:
+        yield Fault(("calibrations", name), f"no row with quantizers has the id {name!r}")
 
 
 def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
@@ -117,6 +119,13 @@ def _data(tier: TierSpec) -> Iterator[Fault]:
     if tier.calibration is not None and tier.calibration.images > data.images.train:
         text = f"{tier.calibration.images} calibration images of {data.images.train} training images"
         yield Fault(("calibration", "images"), text)
+    if (
+        tier.calibration is not None
+        and tier.calibration.sets
+        and tier.calibration.images * tier.seeds > data.images.train
+    ):
+        text = f"{tier.seeds} disjoint sets of {tier.calibration.images} images do not fit into {data.images.train}"
+        yield Fault(("calibration", "sets"), text)
     for name, recipe in tier.recipes.items():
         if recipe is not None and recipe.batch > data.images.train * recipe.repeat:
             text = f"a batch of {recipe.batch} images from {data.images.train} training images"

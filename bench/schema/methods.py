@@ -14,13 +14,18 @@ T = TypeVar("T", bound=Spec)
 class Observer(Spec):
     """How the first step size of a quantizer is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
-    kind: Literal["minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode"]
+    kind: Literal[
+        "minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode",
+        "mean_minmax", "quantile", "entropy", "lp", "cosine",
+    ]  # fmt: skip
+    """Those of the second line see all batches, or images, before they choose."""
     p: Positive | None = None
-    """Exponent of the error |x - q(x)|^p that is minimised; `mse` and `ema_mse` only."""
+    """Exponent of the error |x - q(x)|^p that is minimised: in each batch (`mse`, `ema_mse`) or over all (`lp`)."""
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Weight of the past in the moving average over batches; `ema_minmax` and `ema_mse` only."""
     q: Annotated[float, Field(gt=0, le=100)] | None = None
-    """Percentile of |x| that bounds the range; `percentile` only."""
+    """Percentage of |x| that lies in the range: in each batch (`percentile`) or in all together (`quantile`; with an
+    offset of x, half of the rest on each side)."""
     stds: Positive | None = None
     """The range ends at |mean| + `stds` standard deviations; `std` only."""
     rounding: Literal["weight", "activation"] | None = None
@@ -28,23 +33,39 @@ class Observer(Spec):
     `pot_mode` only."""
     exponents: Count | None = None
     """How many powers of two are tried, downward from the one that covers the range; `pot_mode` only."""
+    candidates: Count | None = None
+    """Into how many equal parts the observed range is cut, each part being tried; `lp` and `cosine` only."""
+    ends: Literal["together", "apart"] | None = None
+    """With an offset, whether both ends of the range shrink by one factor (the default), or each by its own; `lp`
+    only."""
+    bins: Count | None = None
+    """Of the histogram of |x|; `entropy` only. TensorRT has 2048."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> "Observer":
         fields: tuple[tuple[str, set[str]], ...] = (
-            ("p", {"mse", "ema_mse"}),
+            ("p", {"mse", "ema_mse", "lp"}),
             ("ema", {"ema_minmax", "ema_mse"}),
-            ("q", {"percentile"}),
+            ("q", {"percentile", "quantile"}),
             ("stds", {"std"}),
             ("rounding", {"pot_mode"}),
             ("exponents", {"pot_mode"}),
+            ("candidates", {"lp", "cosine"}),
+            ("bins", {"entropy"}),
         )
         for name, kinds in fields:
             if (getattr(self, name) is not None) != (self.kind in kinds):
                 needs = "needs" if self.kind in kinds else "has no"
                 raise ValueError(f"observer {self.kind} {needs} `{name}`")
+        if self.ends is not None and self.kind != "lp":
+            raise ValueError(f"observer {self.kind} has no `ends`")
         return self
 
+
+RANGE_KINDS = ("mean_minmax", "quantile", "entropy", "lp", "cosine")
+"""Observers that see all calibration images before they choose a range."""
+OFFSET_KINDS = ("minmax", "ema_minmax", *RANGE_KINDS)
+"""Observers that know both ends of a range, as an offset needs them."""
 
 Granularity = Literal["tensor", "channel"]
 """Of weights: one step size for all of a tensor, or one per output channel; None means `tensor`."""
@@ -136,6 +157,41 @@ class UniformOptions(Spec):
     activations: Observer
     granularity: Granularity | None = None
     """Of weights: one step size for a tensor (the default) or one for each output channel."""
+    offset: Literal["activations"] | None = None
+    """Quantizers with an offset (asymmetric): `activations`, those of activations that have a sign. Without one a range
+    is as wide on the negative side as on the positive one, which SiLU leaves nearly empty."""
+
+    @model_validator(mode="after")
+    def _fits_observers(self) -> "UniformOptions":
+        if self.weights.kind == "mean_minmax":
+            raise ValueError("`weights`: a weight has no images whose extremes could be averaged; use minmax")
+        if self.offset is not None and self.activations.kind not in OFFSET_KINDS:
+            known = ", ".join(OFFSET_KINDS)
+            raise ValueError(f"an offset needs both ends of a range: `activations` of a kind among {known}")
+        if self.offset is None and "apart" in (self.weights.ends, self.activations.ends):
+            raise ValueError("`ends: apart` needs `offset: activations`: without an offset a range has one end")
+        return self
+
+
+class FoldBnOptions(Spec):
+    """BatchNorm folded into the convolution before it (1712.05877, section 3.2), for quantization after training."""
+
+
+class EqualizeOptions(Spec):
+    """Cross-layer equalization (1906.04721, section 4.1). Fold BatchNorm first: two convolutions can be scaled against
+    each other only where nothing but a ReLU or a leaky ReLU lies between them."""
+
+    rounds: Count
+    """How often all pairs are scaled, since a convolution may belong to two; fewer where nothing moves any more."""
+
+
+class BiasCorrectionOptions(Spec):
+    """Empirical bias correction (1906.04721, section 4.2): what quantization adds to the mean of a layer's channels
+    is taken off its bias. In a row it stands behind the method that makes quantizers."""
+
+    inputs: Literal["quantized", "fp"]
+    """What a layer reads while its shift is measured. `quantized`: what the quantized layers before it make, corrected
+    already (AIMET, NNCF). `fp`: what the full-precision model gives it; then it alone is quantized."""
 
 
 class HqodOptions(Spec):
@@ -192,6 +248,9 @@ BUILTIN = {
     "tqt_fixed": Builtin("bench.methods.tqt:TqtFixed", TqtFixedOptions),
     "hqod": Builtin("bench.methods.hqod:HQOD", HqodOptions),
     "hardet": Builtin("bench.methods.hardet:HarDet", HardetOptions),
+    "fold_bn": Builtin("bench.methods.fold_bn:FoldBn", FoldBnOptions),
+    "equalize": Builtin("bench.methods.equalize:Equalize", EqualizeOptions),
+    "bias_correction": Builtin("bench.methods.bias_correction:BiasCorrection", BiasCorrectionOptions),
     "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
 }
 PROTOCOL = "bench.methods.protocol:Method"

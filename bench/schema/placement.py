@@ -36,6 +36,8 @@ class Policy(Spec):
     several patterns that fit a layer the longest counts; each must fit a layer that is not kept in FP."""
     keep: tuple[str, ...] = ()
     """Module names (shell patterns) of layers that stay in full precision."""
+    keep_inputs: tuple[str, ...] | None = None
+    """Module names (shell patterns) of layers that read full precision; their weights are quantized."""
     parts: tuple[str, ...] = Field(min_length=1)
     """Modules of the detector. Layers of one part that read the same tensor share its quantizer; layers of different
     parts do so with `readers: all`."""
@@ -62,9 +64,12 @@ class Pins(Spec):
 
 
 class Calibration(Spec):
-    """Training images from which the first step sizes are found."""
+    """Training images from which step sizes are found."""
 
     images: Count
     """How many."""
     batch: Count = 1
     """Images of a batch."""
+    sets: Literal["disjoint"] | None = None
+    """Which images each repetition sees. By default its own draw, so that two may share some; `disjoint`: the first
+    `images` of one order of the training images, the next ones, and so on."""

@@ -23,8 +23,8 @@ Trust = Literal["paper", "abstract", "readme", "code", "2nd", "3rd", "issue", "c
 """Where a number was read; what each mark means stands in `baselines/published/README.md`."""
 GATING: frozenset[Trust] = frozenset({"paper", "abstract", "readme"})
 """Marks on which a verdict may rest."""
-Quantity = Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "AP_segm", "PQ", "AP_critical", "mAP"]
-"""`AP_critical`: AP over critical categories; `mAP`: a mean AP of unstated definition."""
+Quantity = Literal["AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "AP_segm", "PQ", "AP_critical", "mAP", "NDS"]
+"""`AP_critical`: AP over critical categories; `mAP`: a mean AP of unstated definition; `NDS`: nuScenes' score."""
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -70,6 +70,8 @@ class PublishedRow(Spec):
     """Whether a verdict may rest on this row."""
     doubtful: Text | None = None
     """Why the row may be wrong as transcribed or as printed; such a row never gates."""
+    unknown: Text | None = None
+    """What the source leaves open and a result hangs on, such as the placement; such a row never gates."""
     note: Text | None = None
     checkpoint: Checkpoint | None = None
 
@@ -77,6 +79,8 @@ class PublishedRow(Spec):
     def _doubt_never_gates(self) -> "PublishedRow":
         if self.gate and self.doubtful is not None:
             raise ValueError(f"row {self.id!r} is doubtful: it must have gate: false")
+        if self.gate and self.unknown is not None:
+            raise ValueError(f"row {self.id!r} leaves {self.unknown} open: it must have gate: false")
         return self
 
 
@@ -88,6 +92,8 @@ class PublishedTable(Spec):
     source: Source
     metric: Variant
     trust: Trust
+    information: Text | None = None
+    """Why its numbers are information whatever their mark: no row gates."""
     note: Text | None = None
     selection: Literal["best", "last"] | None = None
     """Which evaluation of a training the numbers are of: the best on the evaluation set, or the last."""
@@ -99,6 +105,8 @@ class PublishedTable(Spec):
         gating = [f"row {row.id!r} of {self.id} must have gate: false" for row in self.rows if row.gate]
         if gating and self.trust not in GATING:
             raise ValueError(f"{gating[0]}: its trust is {self.trust!r}")
+        if gating and self.information is not None:
+            raise ValueError(f"{gating[0]}: its table is information")
         if gating and self.metric in UNKNOWN_METRIC:
             raise ValueError(f"{gating[0]}: its metric is {self.metric!r}")
         return self

@@ -105,6 +105,8 @@ class TierSpec(Spec):
     """By name: how rows are trained. Null: rows of that recipe are not trained at this tier, they are a checkpoint."""
     calibration: Calibration | None = None
     """Needed if a row has quantizers."""
+    calibrations: dict[Slug, Calibration] = {}
+    """By row id: calibration images in place of the tier's."""
     seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
     """Number of repetitions, each with another seed."""
     checkpoints: Literal["own", "shared"] = "shared"
@@ -129,6 +131,10 @@ class TierSpec(Spec):
             use.model_copy(update={"options": use.options | other}) if other.keys() <= use.options.keys() else use
             for use in row.methods
         )
+
+    def calibration_of(self, row: Row) -> Calibration | None:
+        """The row's calibration images."""
+        return self.calibrations.get(row.id, self.calibration)
 
     def recipe(self, row: Row) -> Recipe | None:
         """How the row is trained; None where it is not."""

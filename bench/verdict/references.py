@@ -68,8 +68,8 @@ def _judge_runs(
     metric = results.located.suite.tiers[results.tier].metric
     if table.metric != metric.variant:
         return "inconclusive", f"not compared: metric {metric.variant}, published {table.metric}"
-    if not published.gate:
-        why = published.doubtful or f"trust: {table.trust}"
+    if not published.gate and published.unknown is None:
+        why = published.doubtful or table.information or f"trust: {table.trust}"
         return "inconclusive", f"no verdict may rest on this number ({why})"
     if published.kind == "gain":
         return "inconclusive", "a published gain is no number of one row; a claim tests it"
@@ -86,7 +86,11 @@ def _judge_runs(
     starts = {record.part("start") for record in records}
     shared = len(records) > 1 and len(starts) == 1 and starts != {None}
     condition = "; all runs start from one full-precision model" if shared else ""
-    return found.status, f"{which}{name} {found.why}{condition}"
+    text = f"{which}{name} {found.why}{condition}"
+    if published.unknown is None:
+        return found.status, text
+    agrees = {"reproduced": "compatible", "not reproduced": "not compatible"}.get(found.status, "not decided")
+    return "inconclusive", f"{agrees}, {published.unknown} unknown: {text}"
 
 
 def _selected(records: Sequence[Record], name: str, table: PublishedTable) -> tuple[list[float], str]:

@@ -1,0 +1,153 @@
+"""The step size, and the offset, that put the values of a histogram on a grid with the smallest error.
+
+A range [low, high] with 0 inside is shrunk in equal parts, 1, 1 - 1/n, ..., 1/n; each part gives a candidate. MQBench's
+MSE observers search so (00f477d), LAPQ takes any p (1911.07190).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.calibration.histogram import Floats, Histogram, Points, compiled_loops
+from bench.calibration.search import compiled_errors
+from bench.quantization.ranges import EPS, integer_range
+
+CANDIDATES = 100
+ROUNDS = 10
+"""At most so often both ends are moved, one after the other."""
+
+
+class Scale(NamedTuple):
+    """Where a tensor is put: the code of x is clip(round(x / step) + zero, qmin, qmax)."""
+
+    step: float
+    """A float32 number."""
+    zero: int = 0
+    """The code of the value 0."""
+
+
+class Codes(NamedTuple):
+    """The codes that a quantizer has, and whether it has an offset."""
+
+    qmin: int
+    qmax: int
+    signed: bool
+    offset: bool = False
+
+    @classmethod
+    def of(cls, bits: int, signed: bool, offset: bool = False) -> "Codes":
+        """With an offset they are 0 to 2^bits - 1."""
+        return cls(*integer_range(bits, signed and not offset), signed, offset)
+
+    def scale(self, low: float, high: float) -> Scale:
+        """The scale that covers [low, high], 0 being inside; step 1 where the range is empty.
+
+        Without an offset high / (qmax - qmin) for an unsigned tensor, max|x| / ((qmax - qmin) / 2) for a signed one
+        (`bench.quantization.ranges`); with one (high - low) / (qmax - qmin), and the offset rounded (1712.05877).
+        """
+        covered = high - low if self.offset else 2 * max(-low, high) if self.signed else high
+        if covered <= 0:
+            return Scale(1.0)
+        step = max(float(np.float32(covered / (self.qmax - self.qmin))), EPS)
+        return Scale(step, min(self.qmin + round(-low / step), self.qmax) if self.offset else 0)
+
+
+def best_range(
+    histogram: Histogram, codes: Codes, p: float, candidates: int = CANDIDATES, apart: bool = False
+) -> Scale:
+    """The scale with the smallest sum of |q(x) - x|^p over the values of a histogram.
+
+    One histogram answers for any number of p; step 1 where it holds nothing but zeros.
+
+    Args:
+        histogram: the values.
+        codes: what the quantizer has.
+        p: exponent, positive.
+        candidates: into how many parts the range is cut.
+        apart: with an offset, whether afterwards each end is searched alone, the other one fixed, in turn until neither
+            moves; else both shrink together.
+    """
+    return _search(
+        histogram, codes, candidates, lambda scales: sums_of_errors(histogram.points, codes, scales, p), apart
+    )
+
+
+def most_alike(histogram: Histogram, codes: Codes, candidates: int = CANDIDATES) -> Scale:
+    """The scale whose quantized values have the largest cosine with the values themselves."""
+
+    def distances(scales: list[Scale]) -> Floats:
+        # The step cancels. Values that are all alike have the cosine 1 on every grid: rounded, the first of them wins.
+        energy, cross, square = _moments(histogram.points, codes, scales)
+        return 1 - np.round(cross / np.sqrt(np.maximum(energy * square, np.finfo(float).tiny)), 12)
+
+    return _search(histogram, codes, candidates, distances, apart=False)
+
+
+def sums_of_errors(points: Points, codes: Codes, scales: list[Scale], p: float) -> Floats:
+    """Of each scale the sum of |q(x) - x|^p; infinite for one that cannot have the smallest."""
+    if p == 2:
+        energy, cross, square = _moments(points, codes, scales)
+        steps = np.array([scale.step for scale in scales])
+        # sum (x - c s)^2 = sum x^2 - 2 s sum c x + s^2 sum c^2.
+        return np.asarray(energy - 2 * steps * cross + steps**2 * square)
+    errors = compiled_errors() or _plain_errors
+    steps, lows, highs = _grids(codes, scales)
+    # In units of the largest step, so that no power leaves float64.
+    unit = steps.max()
+    found: Floats = errors(points.values / unit, points.counts, steps / unit, lows, highs, p)
+    return found
+
+
+def _search(histogram: Histogram, codes: Codes, candidates: int, errors: Any, apart: bool) -> Scale:
+    low, high = histogram.low, histogram.high if codes.signed else max(histogram.high, 0.0)
+    low = low if codes.signed or codes.offset else 0.0
+    keeps = 1.0 - np.arange(candidates) / candidates
+    if low == high or not histogram.points.values.size:
+        return Scale(1.0)
+
+    def best(ends: list[tuple[float, float]]) -> tuple[float, float]:
+        return ends[int(np.argmin(errors([codes.scale(*pair) for pair in ends])))]
+
+    found = best([(low * keep, high * keep) for keep in keeps])
+    for _ in range(ROUNDS if codes.offset and apart else 0):
+        before = found
+        # The pair that is there stands first: it stays unless another one is better.
+        found = best([found, *((found[0], high * keep) for keep in keeps)])
+        found = best([found, *((low * keep, found[1]) for keep in keeps)])
+        if found == before:
+            break
+    return codes.scale(*found)
+
+
+def _grids(codes: Codes, scales: list[Scale]) -> tuple[Floats, Floats, Floats]:
+    """Steps, smallest and largest codes, that of the value 0 being 0."""
+    steps, zeros = np.array([scale.step for scale in scales]), np.array([float(scale.zero) for scale in scales])
+    return steps, codes.qmin - zeros, codes.qmax - zeros
+
+
+def _moments(points: Points, codes: Codes, scales: list[Scale]) -> tuple[float, Floats, Floats]:
+    """The sum of x^2, and of each scale those of code * x and code^2."""
+    values, counts = points
+    weighted = counts * values
+    until, sums = (np.concatenate([[0.0], np.cumsum(each)]) for each in (counts, weighted))
+    steps, lows, highs = _grids(codes, scales)
+    loops = compiled_loops()
+    energy = float(weighted @ values)
+    if loops is not None:
+        return energy, *loops.moments(values, until, sums, steps, lows.astype(int), highs.astype(int))
+    cross, square = np.zeros(steps.size), np.zeros(steps.size)
+    for k, (step, low, high) in enumerate(zip(steps, lows, highs, strict=True)):
+        own = np.arange(low, high + 1)
+        cuts = np.concatenate([[0], np.searchsorted(values, (own[:-1] + 0.5) * step), [values.size]])
+        cross[k], square[k] = own @ np.diff(sums[cuts]), own**2 @ np.diff(until[cuts])
+    return energy, cross, square
+
+
+def _plain_errors(values: Floats, counts: Floats, steps: Floats, lows: Floats, highs: Floats, p: float) -> Floats:
+    """What `shrink_errors.errors` computes, where nothing can be compiled."""
+    return np.array(
+        [
+            counts @ np.abs(np.clip(np.round(values / s), low, high) * s - values) ** p
+            for s, low, high in zip(steps, lows, highs, strict=True)
+        ]
+    )
