@@ -157,6 +157,15 @@ def test_doubts(root: Path, capsys: Capture, change: dict[str, Any], words: str)
         assert words in warnings
 
 
+def test_doubts_of_the_ground_truth(root: Path, capsys: Capture) -> None:
+    content = json.loads((root / "gt.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["area"] = 9000
+    (root / "gt.json").write_text(json.dumps(content))
+    for _, warnings in both(root, capsys, WRITTEN["mmdetection, detectron2, RF-DETR"]):
+        assert warnings.count("\n") == 1 and "area-mismatch, 2: annotation" in warnings
+
+
 def test_compare_reads_the_same(root: Path, capsys: Capture) -> None:
     names = []
     for number, tool in enumerate(("Ultralytics, stems", "supervision")):
