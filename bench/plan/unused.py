@@ -16,6 +16,7 @@ from bench.plan.jobs import Job, plan
 from bench.records.store import JobFolder, Store
 from bench.records.usage import Size, size_of
 from bench.schema.load import Located
+from bench.schema.protocol import pinned
 
 
 class Unused(NamedTuple):
@@ -43,24 +44,24 @@ def find_unused(suites: Sequence[Located], store: Store, gone: bool = False) -> 
     jobs = _all_jobs(suites, store)
     current = {store.folder(job.identity).path.name for job in jobs}
     names = {located.name for located in suites}
-    blocked = [job for job in jobs if job.blocked is not None]
+    blocked = {(job.suite, job.tier) for job in jobs if job.blocked is not None}
+    absent = {_data(pinned(job.protocol.data, "")) for job in jobs if job.blocked is not None}
     unused, kept = [*_leftovers(jobs, store), *_drawings(suites, store)], dict[str, int]()
     for folder in sorted(store.jobs.iterdir()) if store.jobs.is_dir() else []:
         if folder.name in current or folder.is_symlink() or not folder.is_dir():
             continue
         asked = _asked(JobFolder(folder))
-        suite, tier, what = asked or ("", "", "")
         if asked is None:
-            why = "not readable"
+            why = "neither its record nor its order can be read"
         elif _running(JobFolder(folder)):
             why = "running"
-        elif any((job.suite, job.tier) == (suite, tier) or _data(job.raw) == what for job in blocked):
-            why = f"its data are absent, so nobody knows whether {suite} {tier} needs it"
-        elif suite not in names and not gone:
-            why = f"suite {suite} is not here (--gone takes it too)"
+        elif (asked.suite, asked.tier) in blocked or asked.data in absent:
+            why = f"its data are absent, so nobody knows whether {asked.suite} {asked.tier} needs it"
+        elif asked.suite not in names and not gone:
+            why = f"suite {asked.suite} is not here (--gone takes it too)"
         else:
-            words = "asks for it no longer" if suite in names else "is not here"
-            unused.append(Unused(folder, f"{suite} {tier} {words}", size_of(folder)))
+            words = "asks for it no longer" if asked.suite in names else "is not here"
+            unused.append(Unused(folder, f"{asked.suite} {asked.tier} {words}", size_of(folder)))
             continue
         kept[why] = kept.get(why, 0) + 1
     return Found(unused, kept)
@@ -118,24 +119,29 @@ def _drawings(suites: Sequence[Located], store: Store) -> Iterator[Unused]:
             yield Unused(marker.parent, "Shapes that no suite declares", size_of(marker.parent))
 
 
-def _asked(folder: JobFolder) -> tuple[str, str, str] | None:
-    """Suite, tier and data of whoever asked for a job first; None where neither its record nor its order says."""
+class _Asked(NamedTuple):
+    """Whom a job was first run for; its data set as `_data` has it, None where only its order tells."""
+
+    suite: str
+    tier: str
+    data: str | None
+
+
+def _asked(folder: JobFolder) -> _Asked | None:
+    """None where neither its record nor its order can be read."""
     try:
-        record = json.loads(folder.record_file.read_bytes())
-        suite, _, tier, _, _ = record["provenance"]["asked_by"].split(" ")
-        return suite, tier, _data(record["protocol"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    try:
-        asked = json.loads(folder.job.read_bytes())["asked"]
-        return asked[0], asked[2], ""
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        if (record := folder.record()) is not None:
+            asked = record.provenance.asked
+            return None if asked is None else _Asked(asked.suite, asked.tier, _data(record.part("data")))
+        suite, _, tier, _ = json.loads(folder.job.read_bytes())["asked"]
+        return _Asked(suite, tier, None)
+    except (BenchError, OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _data(protocol: dict[str, Any]) -> str:
-    """The data set of a protocol without its fingerprint, which hangs on whether it is there."""
-    return json.dumps({key: value for key, value in protocol["data"].items() if key != "pin"}, sort_keys=True)
+def _data(spec: dict[str, Any]) -> str:
+    """A data set as protocols have it, without its fingerprint, which hangs on whether it is there."""
+    return json.dumps({key: value for key, value in spec.items() if key != "pin"}, sort_keys=True)
 
 
 def _running(folder: JobFolder) -> bool:
