@@ -134,6 +134,14 @@ def test_unknown_ones_are_refused_or_counted(root: Path, capsys: Capture) -> Non
         assert "2 left out: category_id 90 is not in" in warnings and "1 left out: image_id 99 is not in" in warnings
 
 
+def test_classes_that_are_counted_from_another_number(root: Path, capsys: Capture) -> None:
+    (plain, _) = WRITTEN["mmdetection, detectron2, RF-DETR"]
+    for _, error in both(root, capsys, [{**plain, "category_id": 0}], code=2):
+        assert "category_id 0 is not in" in error and "are the file's classes counted from 0?" in error
+    for _, warnings in both(root, capsys, [plain, {**plain, "category_id": 0}], "--ignore-unknown"):
+        assert "1 left out: category_id 0" in warnings and "counted from 0?" in warnings
+
+
 @pytest.mark.parametrize("named", [{"image_id": 5}, {"image_id": "b"}, {"file_name": "sub/b.jpg"}, {"file_name": "b"}])
 def test_an_image_that_is_absent_on_disk(root: Path, capsys: Capture, named: dict[str, Any]) -> None:
     (root / "images" / "sub" / "b.jpg").unlink()
