@@ -59,6 +59,10 @@ WRITTEN = {
         {"image_id": 17, "file_name": "000017.jpg", "category_id": 2, "bbox": BOXES[0]},
         {"image_id": "b", "file_name": "b.jpg", "category_id": 7, "bbox": BOXES[1]},
     ),
+    "paths of another machine": rows(
+        {"file_name": "/data/coco/000017.jpg", "label": "cat", "bbox": BOXES[0]},
+        {"file_name": "C:\\me\\b.jpg", "label": "dog", "bbox": BOXES[1]},
+    ),
     "ids as floats": rows(
         {"image_id": 3.0, "category_id": 2.0, "bbox": BOXES[0]}, {"image_id": 5.0, "category_id": 7, "bbox": BOXES[1]}
     ),

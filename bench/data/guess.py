@@ -59,16 +59,20 @@ def _yolo(folder: Path) -> dict[str, Any] | None:
         return None
     yaml = read_yaml(file)
 
+    reasons: list[str] = []
+
     def has(key: str) -> bool:
         try:
             return bool(yaml.images(key))
-        except BenchError:
+        except BenchError as error:
+            reasons.append(str(error))
             return False
 
-    held_out = [key for key in ("val", "test") if has(key)]
+    held_out = [key for key in ("val", "valid", "test") if yaml.content.get(key) and has(key)]
     if not has("train") or not held_out:
-        raise UsageError(f"{file}: names no images of train, or none of val and test")
-    tune = {"tune": "val"} if len(held_out) > 1 else {}
+        why = f": {reasons[0]}" if reasons else ""
+        raise UsageError(f"{file}: names no images of train, or none of val and test{why}")
+    tune = {"tune": held_out[0]} if len(held_out) > 1 else {}
     return {"file": file.name, "train": "train", **tune, "test": held_out[-1]}
 
 

@@ -170,7 +170,9 @@ class _Names:
     def _by_name(self, entry: Entry, alias: str, name: Any) -> int:
         if not isinstance(name, str):
             entry.fail(f"{alias} must be a string")
-        ids = next((ids for known in (self._full, *self._short) if (ids := known.get(name))), None)
+        spellings = (name, PurePosixPath(name.replace("\\", "/")).name) if self._stems else (name,)
+        tries = ((known, text) for text in spellings for known in (self._full, *self._short))
+        ids = next((ids for known, text in tries if (ids := known.get(text))), None)
         if not ids:
             for number, (file, _) in self._known.absent.items():
                 if self._stems and name in (file, PurePosixPath(file).name, PurePosixPath(file).stem):
