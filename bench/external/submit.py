@@ -52,7 +52,7 @@ class Kept(NamedTuple):
     images: int
     """Images with at least one detection, of those in the split."""
     problems: tuple[Problem, ...]
-    """What was left out of the file, and what is probably a mistake in it or in the ground truth."""
+    """What was left out of the file or the ground truth, and what is probably a mistake in either."""
 
 
 def submit(located: Located, tier: Tier, asked: Submission, replace: bool = False) -> Kept:
@@ -99,7 +99,7 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
         submitted=submitted,
     )
     path = store.save(asked.row, asked.repetition, record, partial(exact.save, found))
-    return Kept(path, record, len(np.unique(found.image)), (*problems, *doubts(dataset.coco)))
+    return Kept(path, record, len(np.unique(found.image)), (*dataset.problems, *problems, *doubts(dataset.coco)))
 
 
 def _environment() -> dict[str, Any]:
