@@ -83,7 +83,7 @@ def test_plan(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = Said(root, capsys, "plan", "x/y").out.splitlines()
     assert lines[0].split() == ["suite", "row", "tier", "seed", "state", "min", "why"]
     assert lines[1].split() == ["x/y", "fp", "mini", "0", "failed", "2.0", "loss", "is", "NaN"]
-    assert lines[4].split() == ["x/y", "lsq", "mini", "2", "missing", "1.0"]
+    assert lines[2].split() == ["x/y", "lsq", "mini", "0", "to", "2", "missing", "1.0"]
     assert lines[-1] == "3 missing, 1 failed; to pay: 5.0 min on one core, 4.0 min on two"
     facts = Said(root, capsys, "plan", "x/y", "--rows", "lsq", "--seeds", "1", "--json").json
     assert [(job["row"], job["seed"]) for job in facts["jobs"]] == [("fp", 0), ("lsq", 0)]

@@ -4,6 +4,7 @@ Each case changes one thing in a small data set that is right.
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from PIL import Image
 from bench.cli.main import main
 from bench.data.load import load
 from bench.data.paths import Listing
+from bench.data.voc_files import held_out
 from bench.errors import BenchError
 from bench.records.store import Store
+from bench.schema.data import HeldOut
 from bench.schema.load import load_suite
 
 BLOCKED = 3
@@ -224,7 +227,7 @@ XML = (
 )
 
 
-def voc(root: Path, before: str = "", listed: str = "{id}", name: str = "cat", x: int = 10, w: int = 64) -> Path:
+def voc(root: Path, before: str = "", listed: str = "{id}", name: str = "cat", x: int | str = 10, w: int = 64) -> Path:
     (root / "data/Annotations").mkdir(parents=True)
     (root / "data/ImageSets/Main").mkdir(parents=True)
     for id_ in "abcd":
@@ -248,6 +251,9 @@ def voc(root: Path, before: str = "", listed: str = "{id}", name: str = "cat", x
         ({"before": "<!DOCTYPE annotation>"}, "a.xml: it has a DOCTYPE; take that line out"),
         ({"before": "<oops>"}, "a.xml: broken XML: "),
         ({"listed": ""}, "split train (all) lists no image"),
+        ({"listed": "JPEGImages/{id}.jpg"}, "JPEGImages/a.jpg: no a.jpg.xml, but a.xml: write the id a into the split"),
+        ({"listed": "{id} 2"}, "a 2: no a 2.xml, but a.xml: write the id a into the split list"),
+        ({"x": "10,5"}, "no object in any annotation file: a.xml object 1: no box of four numbers in 'cat'"),
     ],
 )
 def test_a_plan_is_blocked_with_the_reason_of_each_annotation_file(
@@ -289,6 +295,46 @@ def test_voc_files_that_count_from_zero_or_name_classes_alike(
     assert "near-equal-names, 1: classes: 'CAT', 'cat': perhaps one class" in verified(root, capsys)
 
 
+def test_voc_boxes_in_fractions_and_another_encoding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = voc(tmp_path)
+    file = root / "data/Annotations/b.xml"
+    file.write_text(file.read_text().replace(">20<", ">0.2<").replace(">30<", ">0.3<").replace(">40<", ">0.4<"))
+    file.write_text(file.read_text().replace(">10<", ">0.1<"))
+    (root / "data/Annotations/c.xml").write_bytes(file.read_text().replace("cat", "K\u00e4se").encode("latin-1"))
+    text = verified(root, capsys, code=1)
+    assert "b.xml object 1: cat 0.1 0.2 0.3 0.4: outside of 64x48, dropped; fractions where px should be?" in text
+    assert re.search(r"c\.xml: broken XML: .*; byte \d+ is no UTF-8: save it as UTF-8", text)
+
+
+def test_what_macos_leaves_is_no_annotation(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    rule = HeldOut(test=0.5, seed=0)
+    before = held_out(root / "data", rule, "train")
+    (root / "data/Annotations/._a.xml").write_bytes(b"\0\5\x16\7")
+    assert held_out(root / "data", rule, "train") == before
+
+
+def test_init_says_why_a_coco_file_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, content = tmp_path, coco(tmp_path)
+    put(root, content)
+    command = ["--root", str(root), "init", "y", "--data", str(root / "data")]
+    assert main(command) == 2
+    assert "; which of a.json, b.json trains? Name them train.json and val.json" in capsys.readouterr().err
+    content["images"] = [{**image, "file_name": None} for image in content["images"]]
+    put(root, content)
+    assert main(command) == 2
+    assert "a.json: image 0: file_name must be a string, not null" in capsys.readouterr().err
+
+
+def test_a_split_without_objects_has_no_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = coco(tmp_path)
+    content["annotations"] = [{**one, "iscrowd": 1} for one in content["annotations"]]
+    assert "no-object, 1: all 4 annotations: none is an object" in verified(put(tmp_path, content), capsys)
+    (tmp_path / "dt.json").write_text("[]")
+    assert main(["score", "--gt", str(tmp_path / "data/b.json"), "--dt", str(tmp_path / "dt.json")]) == 0
+    assert "none is an object, so no score is defined" in capsys.readouterr().err
+
+
 def test_a_size_that_was_declared_before_the_exif_rotation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = voc(tmp_path)
     exif = Image.Exif()
@@ -307,5 +353,8 @@ def test_an_absent_image_is_told_what_it_may_be_called(tmp_path: Path) -> None:
     assert listing.near("photo.jpg") == listing.near("C:\\me\\photo.jpg") == "Photo.JPG"
     assert listing.near("photo.png") is None or listing.near("Photo.png") == "Photo.JPG"
     assert listing.near("sub\\deep.png") == "sub/deep.png"
+    picture(tmp_path / "a b\u00e9.jpg", 1)
+    for name in ("a%20b%C3%A9.jpg", "x/a b\u00e9.jpg", "a be\u0301.JPG"):
+        assert Listing(tmp_path).near(name) == "a b\u00e9.jpg"
     for name in ("other.jpg", "", "a\0b.jpg", "../x.jpg", "\udc80.jpg", "a\0b/c.jpg"):
         assert listing.near(name) is None and not listing.has(name)

@@ -18,8 +18,10 @@ from bench.detectors.predict import predict
 from bench.errors import UsageError
 from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
+from bench.plan.jobs import plan
 from bench.records.store import Store
 from bench.schema.data import CocoData, CocoSplit
+from bench.schema.load import load_suite
 from bench.schema.protocol import VersionedDetector
 from bench.schema.suite import Metric
 
@@ -113,6 +115,38 @@ def test_one_model_scores_the_same_on_a_test_file_with_other_ids(tmp_path: Path)
         found[name] = metric_of(Metric(variant="coco")).score(data.coco, detections).metrics
     assert found["equal"] == found["swapped"] == found["apart"] == record.metrics
     assert record.metrics["AP50"] > 0.2
+
+
+@pytest.fixture
+def swapped_and_equal(tmp_path: Path) -> tuple[Path, Path]:
+    """One data set twice: the test file of the first numbers the categories otherwise than its training file."""
+    roots = tmp_path / "swapped", tmp_path / "equal"
+    for root, ids in zip(roots, ({1: 2, 2: 1}, {1: 1, 2: 2}), strict=True):
+        coco = coloured(root / "data")
+        (root / "data/train.json").write_text(json.dumps(coco))
+        (root / "data/test.json").write_text(json.dumps(renumbered(coco, ids)))
+        (root / "suites").mkdir()
+        (root / "suites/x.yaml").write_text(SUITE)
+    return roots
+
+
+def test_the_order_of_training_hangs_on_the_training_images(swapped_and_equal: tuple[Path, Path]) -> None:
+    (swapped,), (equal,) = (plan(load_suite("x", root), "mini") for root in swapped_and_equal)
+    assert swapped.identity != equal.identity and swapped.protocol.seeds == equal.protocol.seeds
+    Image.new("RGB", (128, 96)).save(swapped_and_equal[1] / "data/im/7.png", compress_level=0)
+    (other,) = plan(load_suite("x", swapped_and_equal[1]), "mini")
+    assert other.protocol.seeds.data != equal.protocol.seeds.data
+
+
+@pytest.mark.long
+def test_trained_apart_the_test_files_ids_make_no_difference(swapped_and_equal: tuple[Path, Path]) -> None:
+    """Commit 7386d63 scored the swapped one as AP 4, the other as 96."""
+    found = []
+    for root in swapped_and_equal:
+        bench(root, "run", "x")
+        (record,) = Store(root).records()
+        found.append(record.metrics["AP"])
+    assert abs(found[0] - found[1]) <= 0.005 and min(found) > 0.1
 
 
 BOXES = [(1, 1, [1.0, 1.0, 20.0, 20.0]), (1, 2, [30.0, 1.0, 20.0, 20.0])]

@@ -120,6 +120,7 @@ def test_a_wrong_line_of_a_label_file_is_named(tmp_path: Path, line: str, kind: 
     ("text", "words"),
     [
         ("names: [a, a]\ntrain: images/train\nval: images/val", "a name stands twice"),
+        ("names: [yes, no]\ntrain: images/train\nval: images/val", "YAML reads one as True; write it in quotes"),
         ("names: {0: a, 2: b}\ntrain: images/train\nval: images/val", "must be numbered 0, 1, 2"),
         ("names: []\ntrain: images/train\nval: images/val", "names must list the classes"),
         ("nc: 3\nnames: [a, b]\ntrain: images/train\nval: images/val", "nc is 3, names are 2"),
@@ -149,6 +150,31 @@ def test_a_list_of_images_is_a_split_of_yolo(tmp_path: Path) -> None:
     data = read(tmp_path, kind="yolo", path="set")
     assert [image["file_name"] for image in data.coco["images"]] == ["images/val/000001.jpg"]
     assert [problem.kind for problem in data.problems] == ["absent-image"]
+
+
+def test_what_other_writers_of_yaml_and_lists_mean(tmp_path: Path) -> None:
+    """Keys that are texts, Windows' separators, absolute paths in lists, and what macOS leaves."""
+    exports.ultralytics(tmp_path / "set")
+    counts = read(tmp_path, kind="yolo", path="set").counts()
+    (tmp_path / "set/images/val/._000000.jpg").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "set/data.yaml").write_text("names: {'0': a, '1': b}\ntrain: images\\train\nval: images\\val\n")
+    assert read(tmp_path, kind="yolo", path="set").counts() == counts
+    files = sorted((tmp_path / "set/images/val").glob("0*.jpg"))
+    (tmp_path / "set/val.txt").write_text("\r\n".join(map(str, files)))
+    (tmp_path / "set/data.yaml").write_text("names: [a, b]\ntrain: images/train\nval: val.txt\n")
+    data = read(tmp_path, kind="yolo", path="set")
+    assert data.counts() == counts and data.coco["images"][0]["file_name"] == "images/val/000000.jpg"
+
+
+def test_keypoints_behind_a_box_are_no_polygon(tmp_path: Path) -> None:
+    exports.ultralytics(tmp_path / "set")
+    for file in (tmp_path / "set/labels/val").iterdir():
+        file.write_text("0 0.5 0.5 0.2 0.3 0.1 0.1 0.9 0.9\n")
+    yaml = tmp_path / "set/data.yaml"
+    around = read(tmp_path, kind="yolo", path="set").coco["annotations"][0]["bbox"]
+    yaml.write_text(f"{yaml.read_text()}\nkpt_shape: [2, 2]\n")
+    assert read(tmp_path, kind="yolo", path="set").coco["annotations"][0]["bbox"] == pytest.approx([32, 21, 16, 18])
+    assert around[2] > 60
 
 
 def test_a_yolo_pin_covers_labels_images_and_names(tmp_path: Path) -> None:
@@ -233,7 +259,8 @@ INIT = ("init", "mine/x", "--data")
         (("init", "--data", "voc"), "required: NAME"),
         (("init", "mine/x", "y", "--data", "voc"), "unrecognized arguments: y"),
         ((*INIT, "lonely"), "only train/ has _annotations.coco.json"),
-        ((*INIT, "noyaml"), "names no images of train"),
+        ((*INIT, "noyaml"), "names no images of train, or none of val and test: "),
+        ((*INIT, "nobox"), "no box in any label file of split train: "),
         ((*INIT, "badyaml"), "data.yaml:1: not YAML"),
         ((*INIT, "noimages"), "is in no folder below"),
         ((*INIT, "two"), "has no lists of train and test"),
@@ -279,6 +306,9 @@ def _all_kinds(root: Path) -> None:
         (root / "lonely" / split / "_annotations.coco.json").unlink()
     exports.ultralytics(root / "noyaml")
     (root / "noyaml/data.yaml").write_text("names: [a]\ntrain: gone\nval: images/val")
+    exports.ultralytics(root / "nobox")
+    for file in root.glob("nobox/labels/*/*.txt"):
+        file.write_text("cat 0.5 0.5 0.1 0.1")
     (root / "badyaml").mkdir()
     (root / "badyaml/data.yaml").write_text("names: [a")
     exports.cvat_coco(root / "noimages")

@@ -268,6 +268,21 @@ def test_stale_says_why(tmp_path: Path) -> None:
     assert reasons[0] == "data.side 64 -> 96" and reasons[1].startswith("data.pin ") and len(reasons) == 2
 
 
+def test_an_own_method_whose_file_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old records do not know the file, and stay done."""
+    store, job = Store(tmp_path), jobs(tmp_path)["lsq", 0]
+    monkeypatch.setattr(type(job.protocol), "own_sources", lambda _: {"mine:Method": "b"})
+    for own, state in ((None, "done"), ({"mine:Method": "b"}, "done"), ({"mine:Method": "a"}, "stale")):
+        old = record(job)
+        keep(store, old.model_copy(update={"provenance": old.provenance.model_copy(update={"own": own})}))
+        (found,) = standings([job], store)
+        assert found.state == state
+    assert found.reasons[0].startswith(
+        "mine:Method: its file has changed since: raise its `version`, or `qdet-bench run "
+    )
+    assert to_pay([found]).jobs == 1
+
+
 def test_stale_compares_with_the_newest(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for lr, day in ((0.03, 2), (0.04, 3), (0.05, 1)):

@@ -83,7 +83,15 @@ def a_method_is_part_of_the_identity(root: Path, said: list[str]) -> None:
     source.write_text(f"{source.read_text()}\n# an edit without a new version\n", encoding="utf-8")
     told = bench(root, "plan", "mine/shrink", "--tier", "smoke").stdout
     again = "`qdet-bench run mine/shrink --tier smoke --rows shrunk --again`"
-    assert f"my_methods:Shrink has changed since: raise its `version` if numbers move, or {again}" in told
+    assert f"my_methods:Shrink: its file has changed since: raise its `version`, or {again}" in told
+    assert "1 done, 1 stale" in told
+    changed = "my_methods:Shrink: its file has changed"
+    ran = bench(root, "run", "mine/shrink", "--tier", "smoke").stderr
+    assert f"warning: mine/shrink shrunk smoke seed 0: {changed}" in ran
+    assert (
+        f"inconclusive  not compared: {changed}"
+        in bench(root, "check", "mine/shrink", "--tier", "smoke", expect=3).stdout
+    )
     source.write_text(source.read_text().replace("version = 1", "version = 2"), encoding="utf-8")
     states = bench(root, "run", "mine/shrink", "--tier", "smoke", "--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in states] == ["done", "missing"] and " shrunk " in states[1]

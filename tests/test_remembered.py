@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.data import coco_kind, remembered
-from bench.data.load import fingerprint, planned_fingerprint
+from bench.data.load import fingerprint, planned_data
 from bench.engine import execute
 from bench.errors import BenchError
 from bench.schema.data import CocoData, CocoSplit
@@ -52,9 +52,10 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_second_planning_reads_nothing(tmp_path: Path, searched: list[str]) -> None:
-    pins = {planned_fingerprint(SPEC, tmp_path) for _ in range(3)}
+    pins, orders = map(set, zip(*(planned_data(SPEC, tmp_path) for _ in range(3)), strict=True))
     assert searched == ["train.json", "test.json"]
     assert pins == {fingerprint(SPEC, tmp_path)} and len(searched) == 4, "results rest on the content itself"
+    assert len(orders) == 1, "a note gives the order that the files gave"
 
 
 @pytest.mark.parametrize("what", ["time", "content", "inode", "image size", "image added", "image gone", "young"])
@@ -62,7 +63,7 @@ def test_whatever_changes_is_read_again(tmp_path: Path, searched: list[str], wha
     file, images = tmp_path / "data" / "train.json", tmp_path / "data" / "images"
     if what == "young":
         os.utime(file)
-    planned_fingerprint(SPEC, tmp_path)
+    planned_data(SPEC, tmp_path)
     if what == "time":
         os.utime(file, (OLD + 1, OLD + 1))
     elif what == "content":
@@ -78,27 +79,27 @@ def test_whatever_changes_is_read_again(tmp_path: Path, searched: list[str], wha
     elif what == "image gone":
         (images / "b.png").unlink()
     searched.clear()
-    assert planned_fingerprint(SPEC, tmp_path) == fingerprint(SPEC, tmp_path)
+    assert planned_data(SPEC, tmp_path).pin == fingerprint(SPEC, tmp_path)
     assert searched == ["train.json", "test.json"] * 2
 
 
 def test_small_files_leave_no_note(tmp_path: Path, searched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "LEAST_BYTES", 1 << 20)
-    planned_fingerprint(SPEC, tmp_path)
+    planned_data(SPEC, tmp_path)
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 3, "names": [], "images": "", "pin": ""}'])
 def test_a_note_that_is_none_is_not_believed(tmp_path: Path, searched: list[str], text: str) -> None:
-    pin = planned_fingerprint(SPEC, tmp_path)
+    pin = planned_data(SPEC, tmp_path).pin
     (note,) = (tmp_path / "results").rglob("*.json")
     note.write_text(text)
     searched.clear()
-    assert planned_fingerprint(SPEC, tmp_path) == pin and len(searched) == 2
+    assert planned_data(SPEC, tmp_path).pin == pin and len(searched) == 2
 
 
 def test_a_job_refuses_data_that_changed_since_they_were_planned(tmp_path: Path, searched: list[str]) -> None:
-    pin = planned_fingerprint(SPEC, tmp_path)
+    pin = planned_data(SPEC, tmp_path).pin
     order = SimpleNamespace(protocol=SimpleNamespace(data=SPEC, pin=pin), root=tmp_path)
     execute._refuse_changed(order)  # type: ignore[arg-type]
     write(tmp_path / "data" / "test.json", ["b.png"])

@@ -1,7 +1,10 @@
 """Reading ground truth and detections: what is accepted, and one clear line for everything else."""
 
+import bz2
 import copy
+import gzip
 import json
+import lzma
 import math
 import re
 from collections.abc import Callable
@@ -137,7 +140,7 @@ BAD_GT: list[tuple[Edit, str]] = [
     (put("annotations", 1, "id", 5), "two annotations have the id 5"),
     (drop("annotations", 1, "bbox"), "annotation 1: has no bbox"),
     (put("annotations", 0, "area", "11"), "annotation 0: area must be a number, not a string"),
-    (put("annotations", 0, "id", None), "annotation 0: id must be a number, not null"),
+    (put("annotations", 0, "id", []), "annotation 0: id must be a number, not a list"),
     (put("images", 0, "width", "64"), "image 0: width must be a number, not a string"),
     (put("categories", 0, "name", ""), "category 0: name is empty"),
     (put("annotations", 1, "area", math.nan), "holds NaN; only finite numbers are allowed, see .annotations[1].area"),
@@ -244,6 +247,26 @@ def test_a_box_without_extent_counts_and_is_reported(tmp_path: Path, box: list[f
     truth = read_ground_truth(dump(tmp_path / "gt.json", gt))
     assert [(a["id"], a.get("scored_only")) for a in truth.coco["annotations"]] == [(5, None), (6, 1)]
     assert truth.problems == (("degenerate-box", "gt.json annotation 6", f"{box}: no extent: {SCORED_ONLY}"),)
+
+
+def test_null_is_as_good_as_absent(tmp_path: Path) -> None:
+    """Of what may be absent: exporters that fill every column write it."""
+    gt = copy.deepcopy(GT)
+    gt["annotations"][0] |= dict.fromkeys(("id", "area", "iscrowd", "segmentation", "difficult"))
+    gt["images"][0] |= {"width": None, "height": None}
+    truth = read_ground_truth(dump(tmp_path / "gt.json", gt))
+    (first, _), problems = truth.coco["annotations"], truth.problems
+    assert (first["id"], first["area"], first["iscrowd"], problems) == (7, 12, 0, ())
+
+
+def test_a_file_that_is_no_utf8_says_what_it_is(tmp_path: Path) -> None:
+    text = json.dumps(GT)
+    packed = {"gzip": gzip.compress(text.encode()), "UTF-16": text.encode("utf-16"), "xz": lzma.compress(text.encode())}
+    packed |= {"UTF-16; save it as UTF-8": text.encode("utf-16-le"), "bzip2": bz2.compress(text.encode())}
+    for what, data in packed.items():
+        (tmp_path / "gt.json").write_bytes(data)
+        with pytest.raises(UsageError, match=rf"gt\.json: not .*: it is (packed by )?{what}"):
+            read_ground_truth(tmp_path / "gt.json")
 
 
 def test_an_area_that_is_none_is_width_times_height(tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ WRITTEN = {
         {"image_id": 17, "file_name": "000017.jpg", "category_id": 2, "bbox": BOXES[0]},
         {"image_id": "b", "file_name": "b.jpg", "category_id": 7, "bbox": BOXES[1]},
     ),
+    "paths of another machine": rows(
+        {"file_name": "/data/coco/000017.jpg", "label": "cat", "bbox": BOXES[0]},
+        {"file_name": "C:\\me\\b.jpg", "label": "dog", "bbox": BOXES[1]},
+    ),
     "ids as floats": rows(
         {"image_id": 3.0, "category_id": 2.0, "bbox": BOXES[0]}, {"image_id": 5.0, "category_id": 7, "bbox": BOXES[1]}
     ),
@@ -134,6 +138,14 @@ def test_unknown_ones_are_refused_or_counted(root: Path, capsys: Capture) -> Non
         assert "2 left out: category_id 90 is not in" in warnings and "1 left out: image_id 99 is not in" in warnings
 
 
+def test_classes_that_are_counted_from_another_number(root: Path, capsys: Capture) -> None:
+    (plain, _) = WRITTEN["mmdetection, detectron2, RF-DETR"]
+    for _, error in both(root, capsys, [{**plain, "category_id": 0}], code=2):
+        assert "category_id 0 is not in" in error and "are the file's classes counted from 0?" in error
+    for _, warnings in both(root, capsys, [plain, {**plain, "category_id": 0}], "--ignore-unknown"):
+        assert "1 left out: category_id 0" in warnings and "counted from 0?" in warnings
+
+
 @pytest.mark.parametrize("named", [{"image_id": 5}, {"image_id": "b"}, {"file_name": "sub/b.jpg"}, {"file_name": "b"}])
 def test_an_image_that_is_absent_on_disk(root: Path, capsys: Capture, named: dict[str, Any]) -> None:
     (root / "images" / "sub" / "b.jpg").unlink()
@@ -155,6 +167,15 @@ def test_doubts(root: Path, capsys: Capture, change: dict[str, Any], words: str)
     found = [{**one, **change} for one in WRITTEN["mmdetection, detectron2, RF-DETR"]]
     for _, warnings in both(root, capsys, found):
         assert words in warnings
+
+
+def test_doubts_of_the_ground_truth(root: Path, capsys: Capture) -> None:
+    content = json.loads((root / "gt.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["area"] = 9000
+    (root / "gt.json").write_text(json.dumps(content))
+    for _, warnings in both(root, capsys, WRITTEN["mmdetection, detectron2, RF-DETR"]):
+        assert warnings.count("\n") == 1 and "area-mismatch, 2: annotation" in warnings
 
 
 def test_compare_reads_the_same(root: Path, capsys: Capture) -> None:

@@ -156,6 +156,9 @@ def test_committed_coverage_meets_its_bars() -> None:
     found: dict[str, Any] = json.loads((RESULTS / "coverage.json").read_text(encoding="utf-8"))
     assert (RESULTS / "coverage.md").read_text(encoding="utf-8") == markdown(found)
     rates = [rate for group in found["rates"].values() for rate in group]
-    assert len(rates) == 56 and all(rate["met"] is not False for rate in rates)
+    assert len(rates) == 60 and all(rate["met"] is not False for rate in rates)
     assert {rate["trials"] for rate in found["rates"]["images"]} == {2000, 50}
+    assert {rate["trials"] for rate in found["rates"]["null"]} == {2000}
+    family_wise = [rate for rate in found["rates"]["null"] if rate["what"].startswith("some category differs")]
+    assert [rate["interval"][1] <= 0.07 and rate["hits"] <= 0.05 * 2000 for rate in family_wise] == [True, True]
     assert found["cost"]["cpu_s"] <= 1800

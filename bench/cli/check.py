@@ -102,39 +102,51 @@ def _as_json(found: _Judged) -> dict[str, Any]:
 
 
 def _text(found: _Judged, gate: bool) -> str:
-    from tabulate import tabulate
+    from bench.report.layout import fold, table
 
     suite, tier, verdicts, claims = found
-    lines = [
-        [v.row, "" if v.repetition is None else str(v.repetition), _status(v), " ".join(v.message.split())]
-        for v in verdicts
-        # Away from tier `paper` all references read the same: one line below says it.
-        if v.kind != "reference" or tier == "paper"
+    cells, notes = _lines(verdicts, tier)
+    parts = [
+        f"{suite.name}, tier {tier}",
+        table(["row", "seed", "verdict", ""], cells, numeric=(1,)),
+        *map(fold, notes),
     ]
-    table = tabulate(lines, ["row", "seed", "verdict", ""], tablefmt="plain", disable_numparse=True)
-    parts = [f"{suite.name}, tier {tier}", "\n".join(line.rstrip() for line in table.splitlines())]
     if tier != "paper" and any(v.kind == "reference" for v in verdicts):
         parts.append("Published numbers: not run at tier paper.")
     if claims:
         parts.append(_claims(found))
     counts = ", ".join(f"{number} {status}" for status, number in _counts(verdicts).items())
-    parts.append(f"{suite.name}: {counts}")
+    parts.append(fold(f"{suite.name}: {counts}"))
     if gate:
         parts.append(f"{suite.name}: {len(found.compared)} of {len(found.rows)} rows compared with their baseline")
     return "\n".join(parts)
 
 
+def _lines(verdicts: "list[Verdict]", tier: "Tier") -> tuple[list[list[str]], list[str]]:
+    """Cells, of repetitions that say the same in one line, and what their marks stand for."""
+    from bench.report.layout import collapse, spans
+
+    lines: dict[tuple[str, str, str], list[int]] = {}
+    for v in verdicts:
+        # Away from tier `paper` all references read the same: one line says it.
+        if v.kind != "reference" or tier == "paper":
+            seeds = lines.setdefault((v.row, _status(v), " ".join(v.message.split())), [])
+            seeds += [] if v.repetition is None else [v.repetition]
+    messages, notes = collapse([message for *_, message in lines])
+    cells = [
+        [row, spans(seeds), status, message]
+        for ((row, status, _), seeds), message in zip(lines.items(), messages, strict=True)
+    ]
+    return cells, notes
+
+
 def _claims(found: _Judged) -> str:
-    from tabulate import tabulate
-
     from bench.report.claims import grids, notes
+    from bench.report.layout import fold
+    from bench.report.text import grid_text
 
-    parts = []
-    for grid in grids(found.claims, found.suite.suite, found.tier):
-        headings = [column.heading for column in grid.columns]
-        table = tabulate(grid.rows, headings, tablefmt="plain", disable_numparse=True)
-        parts += [f"{grid.title}:", *(line.rstrip() for line in table.splitlines())]
-    return "\n".join([*parts, *notes(found.claims, found.suite.suite, found.tier)])
+    parts = [grid_text(grid) for grid in grids(found.claims, found.suite.suite, found.tier)]
+    return "\n".join([*parts, *map(fold, notes(found.claims, found.suite.suite, found.tier))])
 
 
 def _status(verdict: "Verdict") -> str:

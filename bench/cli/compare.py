@@ -88,6 +88,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """0; of a gate 1 where something fell, 3 where a limit cannot be judged; UsageError for what is not comparable."""
     from bench.evaluation.metric import METRICS
+    from bench.report.layout import fold
     from bench.statistics.limits import Limit, hold
 
     args.min_images = FEW if args.min_images is None else args.min_images
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(_as_json(names, comparison, metric) | {"exit": code, "limits": [_limit(one) for one in held]})
     else:
         print(_text(names, comparison, metric))
-        print("".join(f"\n{_printable(one.words)}" for one in held), end="\n" if held else "")
+        print("".join(f"\n{fold(_printable(one.words))}" for one in held), end="\n" if held else "")
     return code
 
 
@@ -208,9 +209,8 @@ def _one(found: "Difference") -> dict[str, Any]:
 
 
 def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
-    from tabulate import tabulate
-
     from bench.evaluation.metric import metric_of
+    from bench.report.layout import fold, table
 
     metrics = [[name, *_cells(difference)] for name, difference in found.metrics.items() if not parts(name).group]
     groups = [
@@ -228,11 +228,7 @@ def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
         *([(["group", *columns, "images"], groups)] if groups else []),
         (["category, AP", *columns, "p (Holm)", "images"], categories),
     ]
-    # disable_numparse: a category may be called "1e5"
-    shown = [
-        tabulate(rows, headers, disable_numparse=True, colalign=["left"] + ["right"] * (len(headers) - 1))
-        for headers, rows in tables
-    ]
+    shown = [table(headers, rows, range(1, len(headers))) for headers, rows in tables]
     p = f"p: of no difference, corrected by Holm over {len(found.adjusted)} categories; their intervals are not."
     if any(one.difference is not None and one.images < found.few for one in found.per_category.values()):
         p += f" -: fewer than {found.few} images (--min-images) have an object of the category, too few to tell."
@@ -241,7 +237,7 @@ def _text(names: tuple[str, str], found: "Comparison", metric: "Metric") -> str:
     for name, members in found.groups.items():
         p += f"\nGroup {_printable(name)}: {', '.join(map(_printable, members))}."
     head = f"A: {names[0]}\nB: {names[1]}\n{metric_of(metric).words()}"
-    return "\n\n".join([head, *shown, f"{conditions(found)}\n{p}"])
+    return "\n\n".join([fold(head), *shown, fold(f"{conditions(found)}\n{p}")])
 
 
 def _printable(name: str) -> str:

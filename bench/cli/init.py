@@ -46,13 +46,19 @@ def run(args: argparse.Namespace) -> int:
     if args.difficult and data["kind"] != "voc":
         raise UsageError(f"--difficult {args.difficult}: belongs to VOC; this is {data['kind']}")
     data = {"kind": data.pop("kind"), "path": _written(args.data, args.root), **data}
+    new_folders = [folder for folder in file.parents if not folder.exists()]
     # Written first with one image, since the suite's reader makes the specification that counts them.
     write_text(file, starter(args.data.resolve().name, data, 1))
     try:
         spec = load_suite(args.name, args.root).tier("mini").data
-        found = kind_of(spec, args.root).read("train", Store(args.root.resolve()).data_cache, verify=False)
+        kind = kind_of(spec, args.root)
+        found = kind.read("train", Store(args.root.resolve()).data_cache, verify=False)
+        if reason := kind.unusable():
+            raise UsageError(reason)
     except BaseException:
         file.unlink()
+        for folder in new_folders:
+            folder.rmdir()
         raise
     write_text(file, starter(args.data.resolve().name, data, len(found.coco["images"])))
     if args.json:

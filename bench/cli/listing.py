@@ -73,6 +73,7 @@ def _facts(located: "Located", store: "Store") -> dict[str, Any]:
 
 def _text(facts: dict[str, Any]) -> str:
     from bench.cli.words import cost_words
+    from bench.report.layout import fold
 
     ran = [row["id"] for row in facts["rows"] if row["reported_only"] is None]
     reported = [row["id"] for row in facts["rows"] if row["reported_only"] is not None]
@@ -83,7 +84,7 @@ def _text(facts: dict[str, Any]) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in state["jobs"].items() if count)
         pay = f"; to pay {cost_words(state['cost'])}" if state["cost"]["jobs"] else ""
         lines.append(f"  {tier}: {counts or 'nothing to run'}{pay}")
-    return "\n".join(lines)
+    return fold("\n".join(lines))
 
 
 def _nothing(args: argparse.Namespace) -> str:

@@ -22,6 +22,7 @@ from bench.cli import (
     schema,
     score,
     show,
+    store,
     submit,
     table,
 )
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         harmony,
         submit,
+        store,
     ):
         module.add_parser(commands)
     for command in commands.choices.values():

@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from bench.plan.jobs import plan
     from bench.plan.standing import Standing, standings
     from bench.records.store import Store
+    from bench.report.layout import fold
     from bench.verdict.restore import committed_starts
 
     check_seeds(args.seeds)
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         _print(found)
         for suite in suites:
             if suite.suite.claims:
-                print(f"{suite.name}: {' '.join(sentences(suite.suite, args.tier))}")
+                print(fold(f"{suite.name}: {' '.join(sentences(suite.suite, args.tier))}"))
     return 0
 
 
@@ -86,13 +87,12 @@ def _counts(found: "list[Standing]") -> dict[str, int]:
 
 
 def _print(found: "list[Standing]") -> None:
-    from tabulate import tabulate
-
     from bench.cli.words import cost_words
     from bench.data.dataset import printable
     from bench.plan.cost import to_pay
+    from bench.report.layout import collapse, fold, spans, table
 
-    rows = []
+    rows: dict[tuple[str, ...], list[int]] = {}
     blocked: dict[str, None] = {}
     for job, state, reasons in found:
         cost = "" if job.cost_s is None else f"{job.cost_s / 60:.1f}"
@@ -100,12 +100,16 @@ def _print(found: "list[Standing]") -> None:
             # All jobs of a suite wait for the same data: said once, below.
             blocked |= dict.fromkeys((*job.absent, *([f"to mend: {job.remedy}"] if job.remedy else [])))
             reasons = ()
-        rows.append([job.suite, job.row.id, job.tier, str(job.repetition), state, cost, reasons[0] if reasons else ""])
-        rows += [["", "", "", "", "", "", reason] for reason in reasons[1:]]
-    headers = ["suite", "row", "tier", "seed", "state", "min", "why"]
-    align = ("left", "left", "left", "right", "left", "right", "left")
-    print(tabulate(rows, headers, tablefmt="plain", disable_numparse=True, colalign=align if rows else None))
+        rows.setdefault((job.suite, job.row.id, job.tier, state, cost, "; ".join(reasons)), []).append(job.repetition)
+    whys, notes = collapse([why for *_, why in rows])
+    cells = [
+        [suite, row, tier, spans(seeds), state, cost, why]
+        for ((suite, row, tier, state, cost, _), seeds), why in zip(rows.items(), whys, strict=True)
+    ]
+    print(table(["suite", "row", "tier", "seed", "state", "min", "why"], cells, numeric=(3, 5)))
+    for note in notes:
+        print(fold(note))
     if blocked:
-        print("\nblocked by:", *map(printable, blocked), sep="\n  ")
+        print(fold("\n".join(["\nblocked by:", *(f"  {printable(reason)}" for reason in blocked)])))
     counts = ", ".join(f"{count} {state}" for state, count in _counts(found).items() if count)
-    print(f"\n{counts or 'no jobs'}; to pay: {cost_words(to_pay(found)._asdict())}")
+    print(fold(f"\n{counts or 'no jobs'}; to pay: {cost_words(to_pay(found)._asdict())}"))

@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
     print(f"{len(outcomes)} jobs: {counts}")
     _tell_shared(named, jobs)
+    _tell_changed(outcomes, store)
     _tell_failed(outcomes, store)
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
@@ -118,6 +119,17 @@ def _tell_shared(named: "list[Job]", jobs: "list[Job]") -> None:
     for job in named:
         if (other := ran[job.identity]) is not job:
             print(f"{job.name}: the same job as {other.name}")
+
+
+def _tell_changed(outcomes: "list[Outcome]", store: "Store") -> None:
+    """Records that stay as they are although the file of an own method or detector is another now."""
+    from bench.plan.standing import changed_sources
+    from bench.run.scheduler import record_of
+
+    for job in (outcome.job for outcome in outcomes if outcome.state == "done"):
+        record = record_of(job, store)
+        for reason in changed_sources(job, record) if record else ():
+            print(f"qdet-bench: warning: {job.name}: {reason}", file=sys.stderr)
 
 
 def _tell_failed(outcomes: "list[Outcome]", store: "Store") -> None:

@@ -58,8 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _warnings(kept: "Kept", file: Path) -> Iterator[str]:
+    from bench.data.doubts import by_kind
+
     images = kept.record.data.splits["test"]["images"]
-    yield from (f"{where}: {detail}" for _, where, detail in kept.problems)
+    yield from by_kind(kept.problems)
     if not kept.record.predictions.count:
         yield f"{file}: lists no detection that counts, so every score is 0"
     elif 2 * kept.images < images:

@@ -8,8 +8,8 @@ from typing import Literal
 from bench.cli.common import add_json, add_suites, located
 from bench.errors import UsageError
 
-Format = Literal["github", "latex", "csv", "json"]
-FORMATS: tuple[Format, ...] = ("github", "latex", "csv", "json")
+Format = Literal["github", "text", "latex", "csv", "json"]
+FORMATS: tuple[Format, ...] = ("github", "text", "latex", "csv", "json")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,7 +20,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="The table of a suite: what was measured here, beside what its paper printed.",
     )
     add_suites(parser)
-    parser.add_argument("--format", choices=FORMATS, help="default: github; csv: a line a run")
+    parser.add_argument("--format", choices=FORMATS, help="default: text on a terminal, else github; csv: a line a run")
     add_json(parser, "the same as --format json")
     parser.add_argument("--paper", action="store_true", help="with latex: for a manuscript, labelled and without notes")
     parser.add_argument(
@@ -38,12 +38,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Always 0: an incomplete table is printed with what it lacks; `check` is the gate."""
     from bench.report.latex import manuscript
+    from bench.report.layout import width
     from bench.report.make import command, make_table, save
     from bench.report.render import render
 
     if args.json and args.format not in (None, "json"):
         raise UsageError(f"--json and --format {args.format}: which of the two?")
-    form: Format = "json" if args.json else args.format or "github"
+    on_terminal = args.output is None and width() is not None
+    form: Format = "json" if args.json else args.format or ("text" if on_terminal else "github")
     if args.output is not None and not args.output.name:
         raise UsageError(f"--output {args.output}: is a folder; the name of a file is wanted")
     if args.paper and form != "latex":

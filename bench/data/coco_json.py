@@ -3,8 +3,9 @@
 Refused, with file and entry, is what cannot be understood: wrong types, numbers that are not finite, ids that repeat.
 What is clear but useless is left out and reported: an annotation of an image or category that the file does not list.
 A box without extent is reported and kept for scoring, where it is an object that is never found, as for pycocotools;
-it is no target of training (`scored_only`). An id may be a whole float; an annotation without one gets the next number
-above all others; an area that is absent, null or negative is width times height. Segmentations are not read.
+it is no target of training (`scored_only`). An id may be a whole float; an annotation without one, or with null, gets
+the next number above all others; an area that is absent, null or negative is width times height. Segmentations are not
+read.
 
 In a panoptic file each segment becomes an object, things and stuff alike, with the segment's own box, area and
 `iscrowd`; the masks are not read. So does DETR (facebookresearch/detr 70a59831, `datasets/coco_panoptic.py`). Ids of
@@ -94,7 +95,7 @@ def _annotations(path: Path, value: Any, problems: list[Problem]) -> Parts:
         raw = entry.value
         box = entry.corner_and_size()
         annotation: dict[str, Any] = {
-            "id": entry.integer("id") if "id" in raw else None,
+            "id": None if raw.get("id") is None else entry.integer("id"),
             "image_id": entry.integer("image_id"),
             "category_id": entry.integer("category_id"),
             "bbox": box,

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.data.coco_classes import categories_of
 from bench.data.coco_json import read_coco_json
 from bench.data.dataset import Dataset, printable
-from bench.data.kind import SPLITS, Digest, FolderKind
+from bench.data.kind import SPLITS, Digest, FolderKind, Planned
 from bench.data.paths import Listing, expand, stays_inside
 from bench.data.remembered import Part, facts, recall, remember
 from bench.errors import BenchError
@@ -68,15 +68,22 @@ class CocoKind(FolderKind[CocoData]):
         """Split by split."""
         self._identify(digest, self._files())
 
-    def planned(self, root: Path) -> str:
-        """As the note of an earlier planning says, if nothing has changed since."""
+    def planned(self, root: Path) -> Planned:
+        """As the note of an earlier planning says, if nothing has changed since.
+
+        The order hangs on name and size of the training images alone, so that a test file with other category ids
+        trains the same model.
+        """
         parts = self._files()
-        if (known := recall(root, parts)) is not None:
-            return known
-        before, digest = facts(parts), Digest()
-        self._identify(digest, parts)
-        remember(root, parts, digest.pin(), before)
-        return digest.pin()
+        pin = recall(root, parts)
+        if pin is None:
+            before, digest = facts(parts), Digest()
+            self._identify(digest, parts)
+            pin = digest.pin()
+            remember(root, parts, pin, before)
+        order, train = Digest(), parts[0]
+        order.add_files(Listing(train.images), train.names)
+        return Planned(pin, order.pin())
 
     def _identify(self, digest: Digest, parts: list[Part]) -> None:
         for (role, _), part in zip(self._parts(), parts, strict=True):

@@ -26,7 +26,11 @@ def doubts(coco: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
     """Of ground truth in COCO's form: areas that do not fit, normalised boxes, corners for sizes, near-equal names."""
     annotations = coco["annotations"]
     sizes = {image["id"]: (image["width"], image["height"]) for image in coco["images"]}
-    found = [*_areas(annotations), *_names([category["name"] for category in coco["categories"]])]
+    found = [
+        *_no_object(annotations),
+        *_areas(annotations),
+        *_names([category["name"] for category in coco["categories"]]),
+    ]
     if annotations:
         import numpy as np
 
@@ -54,6 +58,12 @@ def box_doubts(boxes: "npt.NDArray[np.float64]", sizes: "npt.NDArray[np.float64]
         what = f"{outside.sum()} end outside as x, y, width, height, none as two corners x1, y1, x2, y2"
         return [Problem("xyxy-boxes", f"all {len(boxes)} boxes", what)]
     return []
+
+
+def _no_object(annotations: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    if not all(annotation["iscrowd"] for annotation in annotations):
+        return []
+    return [Problem("no-object", f"all {len(annotations)} annotations", "none is an object, so no score is defined")]
 
 
 def _areas(annotations: Iterable[Mapping[str, Any]]) -> list[Problem]:

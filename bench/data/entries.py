@@ -58,7 +58,7 @@ def _parse_slowly(path: Path, data: bytes) -> Any:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 (byte {error.start})") from error
+        raise UsageError(f"{path}: not UTF-8 (byte {error.start}){_packed(data)}") from error
     if not text.strip():
         raise UsageError(f"{path}: the file is empty")
     found: list[str] = []
@@ -70,7 +70,8 @@ def _parse_slowly(path: Path, data: bytes) -> Any:
     try:
         content = json.loads(text, parse_constant=note)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+        where = f"in line {error.lineno}, column {error.colno}"
+        raise UsageError(f"{path}: not JSON: {error.msg} {where}{_packed(data)}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
     except ValueError as error:  # Python's limit on the digits of an integer
@@ -78,6 +79,17 @@ def _parse_slowly(path: Path, data: bytes) -> Any:
     if found:
         raise UsageError(f"{path}: holds {found[0]}; only finite numbers are allowed, see {_not_finite(content)}")
     return content
+
+
+def _packed(data: bytes) -> str:
+    """What a file that is no UTF-8 text probably is, and what to do."""
+    starts = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
+    for start, what in starts.items():
+        if data.startswith(start):
+            return f": it is packed by {what}; unpack it first"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+        return ": it is UTF-16; save it as UTF-8"
+    return ""
 
 
 def _not_finite(value: Any, place: str = "") -> str | None:
@@ -130,8 +142,10 @@ class Entry:
         return self._finite(key, self.get(key))
 
     def flag(self, key: str) -> int:
-        """0, 1, false or true; 0 where absent."""
-        value = self.value.get(key, 0)
+        """0, 1, false or true; 0 where absent or null."""
+        value = self.value.get(key)
+        if value is None:
+            return 0
         if not isinstance(value, bool | int | float) or value not in (0, 1):
             self.fail(f"{key} must be 0 or 1, not {_name(value)}")
         return int(value)

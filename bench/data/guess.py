@@ -14,6 +14,8 @@ KINDS = ("roboflow", "yolo", "voc", "coco")
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 _TRAIN, _HELD_OUT = ("train",), ("test", "val", "valid")
 """Words in the names of files and folders."""
+_NAMED = 3
+"""Files that a message lists."""
 _LOOKED_FOR = 50
 """Images of a COCO file that are looked for in a folder."""
 
@@ -36,7 +38,8 @@ def guess(folder: Path, kind: str | None, difficult: str) -> dict[str, Any]:
         "coco": "a JSON file with images and annotations",
     }
     looked = " or ".join(text for name, text in wanted.items() if kind in (None, name))
-    raise UsageError(f"{folder}: is no data set that is known here; looked for {looked}")
+    near = f"; {why}" if kind in (None, "coco") and (why := _why_not_coco(folder)) else ""
+    raise UsageError(f"{folder}: is no data set that is known here; looked for {looked}{near}")
 
 
 def _roboflow(folder: Path) -> dict[str, Any] | None:
@@ -56,16 +59,20 @@ def _yolo(folder: Path) -> dict[str, Any] | None:
         return None
     yaml = read_yaml(file)
 
+    reasons: list[str] = []
+
     def has(key: str) -> bool:
         try:
             return bool(yaml.images(key))
-        except BenchError:
+        except BenchError as error:
+            reasons.append(str(error))
             return False
 
-    held_out = [key for key in ("val", "test") if has(key)]
+    held_out = [key for key in ("val", "valid", "test") if yaml.content.get(key) and has(key)]
     if not has("train") or not held_out:
-        raise UsageError(f"{file}: names no images of train, or none of val and test")
-    tune = {"tune": "val"} if len(held_out) > 1 else {}
+        why = f": {reasons[0]}" if reasons else ""
+        raise UsageError(f"{file}: names no images of train, or none of val and test{why}")
+    tune = {"tune": held_out[0]} if len(held_out) > 1 else {}
     return {"file": file.name, "train": "train", **tune, "test": held_out[-1]}
 
 
@@ -94,8 +101,27 @@ def _voc(folder: Path, difficult: str) -> dict[str, Any] | None:
     return {"split": {"test": 0.2, "seed": 0}, "difficult": difficult}
 
 
+def _json_files(folder: Path) -> list[Path]:
+    return [file for at in (folder, *_folders(folder)) for file in sorted(at.glob("*.json"))]
+
+
+def _why_not_coco(folder: Path) -> str | None:
+    """What keeps the JSON files of a folder from being a data set; None where there are none."""
+    files = _json_files(folder)
+    usable = [file for file in files if _content(file) is not None]
+    if len(usable) > 1:
+        named = ", ".join(file.relative_to(folder).as_posix() for file in usable[:_NAMED])
+        return f"which of {named} trains? Name them train.json and val.json, or write the suite by hand"
+    for file in files:
+        try:
+            read_coco_json(file, [], files=True)
+        except BenchError as error:
+            return str(error)
+    return None
+
+
 def _coco(folder: Path) -> dict[str, Any] | None:
-    files = [file for at in (folder, *_folders(folder)) for file in sorted(at.glob("*.json"))]
+    files = _json_files(folder)
     train, held_out = _one(files, folder, _TRAIN), _one(files, folder, _HELD_OUT)
     if train is None or held_out is None:
         # One file without either word: the images of training are scored too, which `data verify` says.

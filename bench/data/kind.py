@@ -5,7 +5,7 @@ import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from bench.data.dataset import Dataset
 from bench.data.paths import Listing, expand
@@ -44,6 +44,15 @@ class Digest:
     def pin(self) -> str:
         """As a data pin is written: `sha256:` and the digits."""
         return f"sha256:{self.hexdigest()}"
+
+
+class Planned(NamedTuple):
+    """What planning asks of a data set."""
+
+    pin: str
+    """Its fingerprint."""
+    order: str
+    """What the order of the training images hangs on, besides the repetition."""
 
 
 class DataKind(ABC, Generic[S]):
@@ -98,11 +107,11 @@ class DataKind(ABC, Generic[S]):
         Raises BenchError for what is absent, UsageError for an unset variable in a path.
         """
 
-    def planned(self, root: Path) -> str:
-        """The fingerprint, for planning: may be remembered in the store below `root`. Raises as `identify` does."""
+    def planned(self, root: Path) -> Planned:
+        """May be remembered in the store below `root`; raises as `identify` does."""
         digest = Digest()
         self.identify(digest)
-        return digest.pin()
+        return Planned(digest.pin(), digest.pin())
 
     @abstractmethod
     def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:

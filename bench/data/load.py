@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.data.coco_kind import CocoKind
 from bench.data.dataset import Dataset
-from bench.data.kind import DataKind, Digest, FolderKind
+from bench.data.kind import DataKind, Digest, FolderKind, Planned
 from bench.data.pins.remedy import remedy
 from bench.data.roboflow_kind import RoboflowKind
 from bench.data.shapes_kind import ShapesCocoKind, ShapesVocKind
@@ -83,6 +83,6 @@ def fingerprint(spec: DataSpec, root: Path) -> str:
     return digest.pin()
 
 
-def planned_fingerprint(spec: DataSpec, root: Path) -> str:
+def planned_data(spec: DataSpec, root: Path) -> Planned:
     """As `fingerprint`, but large files that have not changed since an earlier planning are not read again."""
     return kind_of(spec, root).planned(root)

@@ -5,9 +5,11 @@ Imports nothing slow: `qdet-bench plan` uses this to identify data.
 
 import os
 import re
+import unicodedata
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from bench.data.dataset import Problem
 from bench.errors import BenchError, UsageError
@@ -75,14 +77,15 @@ class Listing:
 
     def near(self, name: str) -> str | None:
         """A file that `name`, which is absent, may mean: with `/` for a backslash, in another letter case, with
-        another suffix, or in the folder itself."""
-        path = PurePosixPath(name.replace("\\", "/"))
-        for candidate in dict.fromkeys((path, PurePosixPath(path.name))):
+        another suffix, without a URL's escapes, in another Unicode form, or in the folder itself."""
+        plain = name.replace("\\", "/")
+        paths = [PurePosixPath(text) for text in (plain, unquote(plain))]
+        for candidate in dict.fromkeys((*paths, *(PurePosixPath(path.name) for path in paths))):
             if not candidate.name or not stays_inside(str(candidate)):
                 continue
             at = self._at(candidate)
-            by_case = {other.casefold(): other for other in at.names}
-            found = by_case.get(candidate.name.casefold()) or at.images.get(candidate.stem)
+            by_case = {_plain(other): other for other in at.names}
+            found = by_case.get(_plain(candidate.name)) or at.images.get(candidate.stem)
             if found is not None:
                 return str(candidate.with_name(found))
         return None
@@ -98,6 +101,10 @@ class Listing:
         if parent not in self._folders:
             self._folders[parent] = _Folder(self.folder / parent)
         return self._folders[parent]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 class _Folder:
@@ -168,7 +175,7 @@ def read_split(folder: Path, split: str) -> SplitList:
         lines = [(n, match[1]) for (n, _), match in zip(lines, flagged, strict=True) if match]
     for n, id_ in lines:
         if not stays_inside(id_):
-            raise UsageError(f"{file}:{n}: {id_!r} is not the name of an image of this data set")
+            raise UsageError(f"{file}:{n}: {id_!r} is no id of this data set; write ids without folders")
         if id_ in ids:
             problems.append(Problem("duplicate-id", f"{file.name}:{n}", f"{id_} is line {ids[id_]} already"))
         ids.setdefault(id_, n)

@@ -35,12 +35,17 @@ class Part(NamedTuple):
 
 
 def recall(root: Path, parts: Sequence[Part]) -> str | None:
-    """The fingerprint of a data set of these files; None where it is not known, or anything has changed."""
+    """The fingerprint of a data set of these files, whose names are put into `parts`.
+
+    None where it is not known, or anything has changed.
+    """
     try:
         note = orjson.loads(_note(root, parts).read_bytes())
         files, names, images, pin = note["files"], note["names"], note["images"], note["pin"]
         found = [part._replace(names=known) for part, known in zip(parts, names, strict=True)]
         if files == _facts(parts) and images == _images(found) and isinstance(pin, str):
+            for part, known in zip(parts, names, strict=True):
+                part.names.extend(known)
             return pin
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         pass

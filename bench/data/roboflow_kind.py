@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.data.coco_kind import CocoKind
 from bench.data.dataset import Dataset
-from bench.data.kind import SPLITS, Digest, FolderKind
+from bench.data.kind import SPLITS, Digest, FolderKind, Planned
 from bench.schema.data import CocoData, CocoSplit, RoboflowData, Split
 
 FILE = "_annotations.coco.json"
@@ -44,6 +44,10 @@ class RoboflowKind(FolderKind[RoboflowData]):
     def identify(self, digest: Digest) -> None:
         """As COCO files."""
         self.coco.identify(digest)
+
+    def planned(self, root: Path) -> Planned:
+        """As COCO files."""
+        return self.coco.planned(root)
 
     def read(self, split: Split, cache: Path, *, verify: bool) -> Dataset:
         """By the reader of COCO."""

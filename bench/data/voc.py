@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.data.dataset import Dataset, Problem, summary
+from bench.data.dataset import Dataset, Problem
 from bench.data.images import probe, size_mismatch
 from bench.data.kind import SPLITS
 from bench.data.paths import Listed, Listing
-from bench.data.voc_files import read_annotations, unusable
+from bench.data.voc_files import no_object, read_annotations, unusable
 from bench.data.voc_kind import in_words, members
 from bench.data.voc_xml import Box, VocFile, VocObject, to_coco_box
 from bench.errors import BenchError, UsageError
@@ -120,12 +120,10 @@ def _class_names(
     done = set(listed)
     every = dict.fromkeys(member for split in SPLITS for member in members(folder, spec, split, []))
     others = [member for member in every if member not in done]
-    problems: list[Problem] = []
-    files = [*parsed.values(), *read_annotations(folder, others, problems).values()]
+    files = [*parsed.values(), *read_annotations(folder, others, []).values()]
     names = {item.name for file in files for item in file.objects}
     if not names:
-        reasons = f": {summary(problems)}" if problems else ""
-        raise BenchError(f"{folder}: no object in any annotation file{reasons}")
+        raise BenchError(no_object(folder, every))
     return VOC_CLASSES if names.issubset(VOC_CLASSES) else tuple(sorted(names))
 
 

@@ -13,22 +13,27 @@ from bench.schema.data import HeldOut
 
 def read_annotation(folder: Path, member: Listed) -> VocFile | Problem:
     """The parsed `Annotations/<id>.xml` of an image, or why there is none."""
-    path = folder / member.part / "Annotations" / f"{member.id}.xml"
+    annotations = folder / member.part / "Annotations"
+    path = annotations / f"{member.id}.xml"
     try:
         return parse_voc(path.read_bytes(), path.name)
     except FileNotFoundError:
-        return Problem("absent-annotation", member.id, f"no {path.name}{_hint(path, member.id)}: image left out")
+        return Problem("absent-annotation", member.id, f"no {path.name}{_hint(annotations, member.id)}: image left out")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return Problem("broken-annotation", path.name, f"{reason}: image left out")
 
 
-def _hint(path: Path, id_: str) -> str:
-    """What may have been meant by an id that is a file's name."""
-    name = PurePosixPath(id_)
-    if name.suffix.lower() in (*IMAGE_SUFFIXES, ".xml") and path.with_name(f"{name.stem}.xml").exists():
-        return f", but {name.stem}.xml: write ids without {name.suffix} into the split list"
-    return ""
+def _hint(folder: Path, id_: str) -> str:
+    """What may have been meant by an id that is a file's name, with folders, in another letter case or with a flag."""
+    name = PurePosixPath(id_.split()[0])
+    suffix = name.suffix if name.suffix.lower() in (*IMAGE_SUFFIXES, ".xml") else ""
+    stem = name.name.removesuffix(suffix)
+    found = next((one for one in (stem, stem.lower(), stem.upper()) if (folder / f"{one}.xml").is_file()), None)
+    if found is None or found == id_:
+        return ""
+    how = f"ids without {suffix}" if id_ == f"{found}{suffix}" else f"the id {found}"
+    return f", but {found}.xml: write {how} into the split list"
 
 
 def read_annotations(folder: Path, listed: Sequence[Listed], problems: list[Problem]) -> dict[Listed, VocFile]:
@@ -63,7 +68,9 @@ def held_out(folder: Path, rule: HeldOut, role: str) -> list[Listed]:
     All with an annotation file are ranked by the hash of the seed and their id: the first are the test split, the next
     ones the tune split.
     """
-    ids = [name.removesuffix(".xml") for name in Listing(folder / "Annotations").names() if name.endswith(".xml")]
+    names = Listing(folder / "Annotations").names()
+    # `._a.xml` is what macOS leaves beside a file on a foreign disk.
+    ids = [name.removesuffix(".xml") for name in names if name.endswith(".xml") and not name.startswith(".")]
     if len(ids) < 2:
         raise BenchError(f"{folder / 'Annotations'}: {len(ids)} annotation files cannot be split; two are the least")
     ranked = sorted(ids, key=lambda id_: hashlib.sha256(f"{rule.seed} {id_}".encode(errors="surrogatepass")).digest())
@@ -89,7 +96,15 @@ def unusable(folder: Path, listed: Sequence[Listed], what: str) -> str | None:
     return f"{folder}: no annotation file of split {what} can be used: {summary(problems)}"
 
 
-def has_object(folder: Path, listed: Iterable[Listed]) -> bool:
-    """Whether an annotation file names an object; the first that does ends the search."""
-    files = (read_annotation(folder, member) for member in listed)
-    return any(not isinstance(file, Problem) and file.objects for file in files)
+def no_object(folder: Path, listed: Iterable[Listed]) -> str | None:
+    """Why no annotation file gives an object; None as soon as one does."""
+    problems: list[Problem] = []
+    for member in listed:
+        found = read_annotation(folder, member)
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found.objects:
+            return None
+        else:
+            problems += found.problems
+    return f"{folder}: no object in any annotation file{f': {summary(problems)}' if problems else ''}"

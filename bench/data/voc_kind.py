@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.data.dataset import Dataset, Problem
 from bench.data.kind import Digest, FolderKind
 from bench.data.paths import Listed, Listing, read_split
-from bench.data.voc_files import has_object, held_out, listed_once, unusable
+from bench.data.voc_files import held_out, listed_once, no_object, unusable
 from bench.schema.data import Split, VocData
 
 _FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
@@ -64,9 +64,7 @@ class VocKind(FolderKind[VocData]):
             if reason := unusable(self.folder, listed, in_words(self.spec, role)):
                 return reason
             every |= dict.fromkeys(listed)
-        if self.spec.classes or has_object(self.folder, every):
-            return None
-        return f"{self.folder}: no object in any annotation file"
+        return None if self.spec.classes else no_object(self.folder, every)
 
     def identify(self, digest: Digest) -> None:
         """Split by split, then the images of each VOC directory."""

@@ -45,7 +45,7 @@ def parse_voc(data: bytes, where: str) -> VocFile:
     try:
         root = ET.fromstring(data, ET.XMLParser(target=_NoDoctype()))
     except (ET.ParseError, LookupError) as error:
-        raise ValueError(f"broken XML: {error}") from None
+        raise ValueError(f"broken XML: {error}{_encoding(data)}") from None
     except ValueError as error:
         raise ValueError(f"{error}{'; save it as UTF-8' if 'encoding' in str(error) else ''}") from None
     if root.tag != "annotation":
@@ -72,6 +72,15 @@ def parse_voc(data: bytes, where: str) -> VocFile:
     return VocFile((root.findtext("filename") or "").strip(), size, tuple(objects), tuple(problems))
 
 
+def _encoding(data: bytes) -> str:
+    """A hint at a file in another encoding than it says, or than UTF-8 where it says none."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return "" if b"encoding=" in data[:100] else f"; byte {error.start} is no UTF-8: save it as UTF-8"
+    return ""
+
+
 class Converted(NamedTuple):
     """A box in COCO's form, None where it is dropped, and (kind, detail) of what was wrong with it."""
 
@@ -89,14 +98,15 @@ def to_coco_box(item: VocObject, rules: VocRules, width: int, height: int) -> Co
     x0, y0, x1, y1 = item.corners
     as_written = f"{item.name} {x0:g} {y0:g} {x1:g} {y1:g}"
     if not (all(map(math.isfinite, item.corners)) and x1 > x0 and y1 > y0):
-        return Converted(None, (("degenerate-box", f"{as_written}: no extent, dropped"),))
+        return Converted(None, (("degenerate-box", f"{as_written}: no extent, dropped{_fractions(item)}"),))
     first = 1 if rules.subtract_one else 0
     last = first - 1 if rules.inclusive_extent else first
     whole = (x0 - first, y0 - first, x1 - last, y1 - last)
     left, top = max(whole[0], 0.0), max(whole[1], 0.0)
     right, bottom = min(whole[2], float(width)), min(whole[3], float(height))
     if right <= left or bottom <= top:
-        return Converted(None, (("degenerate-box", f"{as_written}: outside of {width}x{height}, dropped"),))
+        detail = f"{as_written}: outside of {width}x{height}, dropped{_fractions(item)}"
+        return Converted(None, (("degenerate-box", detail),))
     problems = []
     if first and min(x0, y0) == 0:
         problems.append(("zero-based", f"{as_written}: starts at 0, VOC at 1; `subtract_one: false` takes it as it is"))
@@ -105,6 +115,10 @@ def to_coco_box(item: VocObject, rules: VocRules, width: int, height: int) -> Co
     if whole != (left, top, right, bottom):
         problems.append(("clipped-box", f"{as_written}: clipped to {width}x{height}"))
     return Converted((left, top, right - left, bottom - top), tuple(problems))
+
+
+def _fractions(item: VocObject) -> str:
+    return "; fractions where px should be?" if min(item.corners) >= 0 and max(item.corners) <= 1 else ""
 
 
 class _NoDoctype(ET.TreeBuilder):

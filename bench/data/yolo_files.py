@@ -26,6 +26,11 @@ class YoloFile(NamedTuple):
     """Classes by their number."""
     content: dict[str, Any]
 
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether the numbers behind a box are keypoints; else more than four numbers are a polygon."""
+        return "kpt_shape" in self.content
+
     def images(self, key: str) -> list[str]:
         """The images of the split under that key, sorted, relative to `base`.
 
@@ -34,7 +39,7 @@ class YoloFile(NamedTuple):
         value = self.content.get(key)
         places: list[Any] = value if isinstance(value, list) else [value]
         if not places or not all(isinstance(place, str) and place for place in places):
-            there = ", ".join(k for k in ("train", "val", "test") if self.content.get(k)) or "none"
+            there = ", ".join(k for k in ("train", "val", "valid", "test") if self.content.get(k)) or "none"
             raise UsageError(f"{shown(self.file)}: {key} names no folder of images; splits there: {there}")
         return sorted({name for place in places for name in self._of(key, place)})
 
@@ -45,7 +50,8 @@ class YoloFile(NamedTuple):
                 (Path(folder) / name).relative_to(self.base).as_posix()
                 for folder, _, files in os.walk(path)
                 for name in files
-                if Path(name).suffix.lower() in IMAGE_SUFFIXES
+                # `._1.jpg` is what macOS leaves beside a file on a foreign disk.
+                if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
             ]
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
@@ -53,16 +59,22 @@ class YoloFile(NamedTuple):
             raise BenchError(f"{shown(self.file)}: {key}: {shown(path)}: no such folder or list") from None
         except (OSError, ValueError) as error:
             raise BenchError(f"{shown(path)}: cannot be read as a list of images: {error}") from None
-        found = [os.path.normpath(line.removeprefix("./")) for line in lines if line]
+        found = [os.path.normpath(self._from_base(line)) for line in lines if line]
         for line in found:
             if not stays_inside(line):
                 raise UsageError(f"{shown(path)}: {line!r} leaves the folder {shown(self.base)}")
         return found
 
+    def _from_base(self, line: str) -> str:
+        """A line of a list, relative to the base: absolute ones below it are, as Darknet writes them."""
+        path = Path(line)
+        inside = path.is_absolute() and path.is_relative_to(self.base.absolute())
+        return str(path.relative_to(self.base.absolute())) if inside else line.removeprefix("./")
+
     def _resolve(self, key: str, place: str) -> Path:
         """A split's folder or list. Roboflow writes `../train/images` and means the folder of the file."""
-        given = Path(os.path.normpath(self.base / place))
         inner = place.replace("\\", "/")
+        given = Path(os.path.normpath(self.base / inner))
         while not given.is_relative_to(self.base) and inner.startswith("../"):
             inner = inner.removeprefix("../")
             given = Path(os.path.normpath(self.base / inner))
@@ -76,6 +88,7 @@ def read_yaml(file: Path) -> YoloFile:
     content = _mapping(file)
     names = content.get("names")
     if isinstance(names, dict):
+        names = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in names.items()}
         if set(names) != set(range(len(names))):
             raise UsageError(
                 f"{shown(file)}: names must be numbered 0, 1, 2 …, not {', '.join(map(str, [*names][:8]))}"
@@ -83,6 +96,8 @@ def read_yaml(file: Path) -> YoloFile:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise UsageError(f"{shown(file)}: names must list the classes")
+    if odd := [name for name in names if isinstance(name, bool) or not isinstance(name, str | int)]:
+        raise UsageError(f"{shown(file)}: names: YAML reads one as {odd[0]!r}; write it in quotes, such as 'yes'")
     classes = tuple(str(name) for name in names)
     if len(set(classes)) < len(classes):
         raise UsageError(f"{shown(file)}: names: a name stands twice: {', '.join(classes)}")
@@ -129,11 +144,12 @@ class Label(NamedTuple):
     """x, y of the corner, w, h, in fractions of the image."""
 
 
-def read_labels(path: Path, count: int, problems: list[Problem]) -> list[Label]:
-    """The boxes of a label file; a polygon becomes the box around it. What is wrong in a line leaves the line out.
+def read_labels(yaml: YoloFile, image: str, problems: list[Problem]) -> list[Label]:
+    """The boxes of an image; a polygon becomes the box around it. What is wrong in a line leaves the line out.
 
-    `count` is the number of classes. Raises BenchError for a file that is not text; an absent one has no boxes.
+    Raises BenchError for a label file that is not text; an absent one has no boxes.
     """
+    path, count = yaml.base / label_file(image), len(yaml.names)
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
@@ -146,7 +162,7 @@ def read_labels(path: Path, count: int, problems: list[Problem]) -> list[Label]:
         if not line.strip():
             continue
         where = f"{path.name}:{number}"
-        label = _label(line)
+        label = _label(line, yaml.has_keypoints)
         if isinstance(label, str):
             problems.append(Problem("broken-label", where, f"{label}: left out"))
         elif not 0 <= label.number < count:
@@ -158,13 +174,15 @@ def read_labels(path: Path, count: int, problems: list[Problem]) -> list[Label]:
     return list(found)
 
 
-def _label(line: str) -> Label | str:
+def _label(line: str, has_keypoints: bool) -> Label | str:
     """The line's box, or what is wrong with it."""
     parts = line.split()
     try:
         class_, *values = [float(part) for part in parts]
     except ValueError:
         return f"{line.strip()[:40]!r} is not made of numbers"
+    if has_keypoints:
+        values = values[:4]
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         return f"{len(parts)} numbers where 5 should be: class x y w h"
     if not all(map(math.isfinite, values)) or class_ != int(class_ if math.isfinite(class_) else -1):

@@ -50,7 +50,7 @@ class YoloKind(FolderKind[YoloData]):
         for split in self.splits:
             problems: list[Problem] = []
             for image in yaml.images(getattr(self.spec, split)):
-                if read_labels(yaml.base / label_file(image), len(yaml.names), problems):
+                if read_labels(yaml, image, problems):
                     break
             else:
                 return printable(f"{self.folder}: no box in any label file of split {split}: {summary(problems)}")
@@ -82,7 +82,7 @@ class YoloKind(FolderKind[YoloData]):
             if image is None:
                 continue
             images.append(image)
-            for label in read_labels(yaml.base / label_file(name), len(yaml.names), problems):
+            for label in read_labels(yaml, name, problems):
                 if label.number in labels:
                     annotations.append(_annotation(label, labels[label.number], image, len(annotations) + 1))
                     _check(annotations[-1], image, problems)

@@ -138,7 +138,7 @@ class _Names:
         if number in self._known.absent and self._stems:
             raise _UnknownError(self._absent(number))
         if number not in self._names:
-            raise _UnknownError(f"{self._key} {number} is not in {self._known.where}{self._range()}")
+            raise _UnknownError(f"{self._key} {number} is not in {self._known.where}{self._range()}{self._off(number)}")
         if named is not None:
             entry.fail(f"{self._key} {number} is {self._names[number]!r}, its {alias} says otherwise")
         return number
@@ -150,6 +150,16 @@ class _Names:
     def _range(self) -> str:
         return f" (ids {min(self._names)} to {max(self._names)})" if self._names else ""
 
+    def _off(self, number: int) -> str:
+        """A hint at classes that are counted from another number: everything else would be scored as its neighbour."""
+        if self._stems or not self._names:
+            return ""
+        if number == 0:
+            return "; are the file's classes counted from 0? Give category_name, or the ids of the ground truth"
+        first, last = min(self._names), max(self._names)
+        shifted = first == 0 and number == last + 1
+        return "; are the file's classes counted from 1? Give category_name, or other ids" if shifted else ""
+
     def _is_stem(self, number: int, named: int) -> bool:
         """Whether a tool made the number of the file's own name, as Ultralytics does of `000017.jpg`."""
         if not self._stems:
@@ -160,7 +170,9 @@ class _Names:
     def _by_name(self, entry: Entry, alias: str, name: Any) -> int:
         if not isinstance(name, str):
             entry.fail(f"{alias} must be a string")
-        ids = next((ids for known in (self._full, *self._short) if (ids := known.get(name))), None)
+        spellings = (name, PurePosixPath(name.replace("\\", "/")).name) if self._stems else (name,)
+        tries = ((known, text) for text in spellings for known in (self._full, *self._short))
+        ids = next((ids for known, text in tries if (ids := known.get(text))), None)
         if not ids:
             for number, (file, _) in self._known.absent.items():
                 if self._stems and name in (file, PurePosixPath(file).name, PurePosixPath(file).stem):

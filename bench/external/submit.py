@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.data.dataset import Problem
+from bench.data.doubts import doubts
 from bench.data.entries import read_bytes
 from bench.data.load import load
 from bench.errors import BenchError, UsageError
@@ -51,7 +52,7 @@ class Kept(NamedTuple):
     images: int
     """Images with at least one detection, of those in the split."""
     problems: tuple[Problem, ...]
-    """Of the file: what was left out, and what is probably a mistake."""
+    """What was left out of the file or the ground truth, and what is probably a mistake in either."""
 
 
 def submit(located: Located, tier: Tier, asked: Submission, replace: bool = False) -> Kept:
@@ -98,7 +99,7 @@ def submit(located: Located, tier: Tier, asked: Submission, replace: bool = Fals
         submitted=submitted,
     )
     path = store.save(asked.row, asked.repetition, record, partial(exact.save, found))
-    return Kept(path, record, len(np.unique(found.image)), problems)
+    return Kept(path, record, len(np.unique(found.image)), (*dataset.problems, *problems, *doubts(dataset.coco)))
 
 
 def _environment() -> dict[str, Any]:

@@ -17,8 +17,8 @@ def identity(protocol: dict[str, Any]) -> str:
 def derive_seed(*parts: Any) -> int:
     """A seed below 2^31, from what it may depend on and nothing else.
 
-    The order of the data hangs on the data set and the repetition alone, so all methods of one
-    repetition see the same images in the same order.
+    The order of the data hangs on the data set (of COCO files, on the training images) and the repetition alone, so
+    all methods of one repetition see the same images in the same order.
     """
     digest = hashlib.sha256(canonical(parts).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import versions
-from bench.data.load import absent_data, planned_fingerprint, remedy_of, unusable_data
+from bench.data.kind import Planned
+from bench.data.load import absent_data, planned_data, remedy_of, unusable_data
 from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
@@ -93,14 +94,14 @@ class _Builder:
     def __init__(self, located: Located, tier: Tier, spec: TierSpec) -> None:
         self.located, self.tier, self.spec = located, tier, spec
         self.jobs: dict[tuple[str, int], Job] = {}
-        self.pin = "absent"
+        self.data = Planned("absent", "absent")
         self.absent: tuple[str, ...] = ()
         self.remedy: str | None = None
         try:
             self.absent = absent_data(spec.data, located.root)
             self.remedy = remedy_of(spec.data, located.root, self.absent)
             if not self.absent:
-                self.pin = planned_fingerprint(spec.data, located.root)
+                self.data = planned_data(spec.data, located.root)
                 reason = unusable_data(spec.data, located.root)
                 self.absent = (reason,) if reason else ()
         except BenchError as error:
@@ -157,7 +158,7 @@ class _Builder:
         parts += ["placement", "calibration"] if quantized else []
         return Protocol(
             data=spec.data,
-            pin=self.pin,
+            pin=self.data.pin,
             metric=spec.metric,
             scored=row.scored,
             detector=VersionedDetector(
@@ -172,7 +173,7 @@ class _Builder:
             start_part=row.start_part,
             seeds=Seeds(
                 repetition=repetition,
-                data=derive_seed("data", self.pin, repetition),
+                data=derive_seed("data", self.data.order, repetition),
                 init=derive_seed("init", row.detector, repetition),
             ),
             versions=versions.of_job(parts, quantized),

@@ -13,7 +13,7 @@ from bench.records.store import Store
 State = Literal["done", "missing", "stale", "failed", "blocked"]
 STATES: tuple[State, ...] = ("done", "missing", "stale", "failed", "blocked")
 TO_PAY: frozenset[State] = frozenset({"missing", "stale", "failed"})
-"""States of jobs that the next run would do."""
+"""States of jobs that are still to be run."""
 
 
 class Standing(NamedTuple):
@@ -59,21 +59,25 @@ def _settled(job: Job, store: Store) -> Standing | None:
     folder = store.folder(job.identity)
     try:
         if (record := folder.record()) is not None:
-            reasons = ["restored from the baseline"] if folder.restored.exists() else []
-            return Standing(job, "done", (*reasons, *_changed_sources(job, record)))
+            if changed := tuple(changed_sources(job, record)):
+                return Standing(job, "stale", changed)
+            return Standing(job, "done", ("restored from the baseline",) if folder.restored.exists() else ())
     except BenchError as error:
         return Standing(job, "failed", (str(error),))
     failure = folder.failure()
     return Standing(job, "failed", (failure.reason,)) if failure is not None else None
 
 
-def _changed_sources(job: Job, record: Record) -> Iterator[str]:
-    """No part of the identity, since not each edit moves a number; but one that does may have been forgotten."""
+def changed_sources(job: Job, record: Record) -> Iterator[str]:
+    """What to do about each own method or detector whose file has changed since the record; older ones do not know.
+
+    A file is no part of the identity, since not each edit moves a number; but one that does may have been forgotten.
+    """
     now = job.protocol.own_sources()
     for name, source in (record.provenance.own or {}).items():
         if now.get(name, source) != source:
             again = f"qdet-bench run {job.suite} --tier {job.tier} --rows {job.row.id} --again"
-            yield f"{name} has changed since: raise its `version` if numbers move, or `{again}`"
+            yield f"{name}: its file has changed since: raise its `version`, or `{again}`"
 
 
 def _open(job: Job, old: dict[str, dict[str, Any]], stale: set[str]) -> Standing:

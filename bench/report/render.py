@@ -1,4 +1,4 @@
-"""A table as GitHub markdown, LaTeX, CSV or JSON."""
+"""A table as GitHub markdown, plain text, LaTeX, CSV or JSON."""
 
 import csv
 import io
@@ -12,8 +12,9 @@ from tabulate import tabulate
 from bench.report.grid import Grid
 from bench.report.latex import alignment, latex, one_line
 from bench.report.table import Table
+from bench.report.text import text
 
-Format = Literal["github", "latex", "csv", "json"]
+Format = Literal["github", "text", "latex", "csv", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -21,6 +22,7 @@ def render(tables: Sequence[Table], form: Format, command: str) -> str:
     """All tables in one text; markdown and LaTeX say first by which command it was made."""
     writers: dict[Format, Callable[[Sequence[Table], str], str]] = {
         "github": _github,
+        "text": text,
         "latex": latex,
         "csv": _csv,
         "json": _json,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.data.load import kind_of
+from bench.report.layout import spans
 from bench.schema.data import DataSpec
 from bench.schema.published import PublishedRow, Quantity
 from bench.verdict.faults import fault
@@ -59,12 +60,8 @@ def _restored(row: RowResult) -> str:
 
 
 def _seeds(repetitions: list[int]) -> str:
-    """`seed 3`; `seeds 3 to 7`; `seeds 3, 5`."""
-    first, last = repetitions[0], repetitions[-1]
-    if first == last:
-        return f"seed {first}"
-    run = len(repetitions) > 2 and repetitions == [*range(first, last + 1)]
-    return f"seeds {first} to {last}" if run else f"seeds {', '.join(map(str, repetitions))}"
+    """`seed 3`; `seeds 3 to 7`."""
+    return f"seed{'s' if len(repetitions) > 1 else ''} {spans(repetitions)}"
 
 
 def why_no_result(result: JobResult) -> str | None:

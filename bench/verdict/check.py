@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from bench.external.gather import ExternalResult
+from bench.plan.standing import changed_sources
 from bench.records.record import Record
 from bench.schema.group import NO_GROUPS, Groups
 from bench.schema.published import PublishedTable
@@ -71,6 +72,8 @@ def judge_job(
         return Verdict("result", row, repetition, status, result.reason or "not run yet")
     if (why := fault(result)) is not None:
         return Verdict("result", row, repetition, "fails", why)
+    if changed := "; ".join(changed_sources(job, record)):
+        return Verdict("result", row, repetition, "inconclusive", f"not compared: {changed}")
     earlier = None if baseline is None else nearest(record, baseline.records(row, repetition))
     if baseline is None or earlier is None:
         return Verdict("baseline", row, repetition, "no baseline", "", taint(record))

@@ -46,7 +46,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"Cost: {found['cost']['cpu_s'] / 60:.0f} minutes of processor time, {found['cost']['jobs']} process(es) at a "
         f"time; {found['cost']['wall_s'] / 60:.0f} minutes passed, on a machine that may have had other work.",
     ]
-    for name in found["rates"]:
+    for name in (title for title in TITLES if title in found["rates"]):
         rows = [[r["what"], _rate(r), r["trials"], _bar(r["bar"]), _met(r["met"])] for r in found["rates"][name]]
         parts += [f"## {TITLES[name]}", tabulate(rows, ["what", "rate", "trials", "bar", "met"], tablefmt="github")]
         if name == "null":

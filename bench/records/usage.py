@@ -1,0 +1,63 @@
+"""What the store takes on the disk, by kind of file."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from bench.records.store import LOCAL, JobFolder, Store
+
+Kind = Literal["records", "predictions", "checkpoints", "snapshots", "submitted", "notes", "drawings"]
+"""`records`: with logs and losses; `snapshots`: of unfinished training; `notes`: what is remembered of images and
+annotation files; `drawings`: Shapes, which are drawn again where they are absent."""
+
+
+class Size(NamedTuple):
+    """Of some files."""
+
+    files: int
+    bytes: int
+
+
+def sizes(store: Store) -> dict[Kind, Size]:
+    """Of every kind, also where there is none."""
+    found: dict[Kind, list[int]] = defaultdict(list)
+    for kind, number in _files(store):
+        found[kind].append(number)
+    return {kind: Size(len(found[kind]), sum(found[kind])) for kind in get_args(Kind)}
+
+
+def size_of(folder: Path) -> Size:
+    """Of all files below a folder; of a file, its own."""
+    numbers = [number for _, number in _below(folder)]
+    return Size(len(numbers), sum(numbers))
+
+
+def _files(store: Store) -> Iterator[tuple[Kind, int]]:
+    for path, number in _below(store.jobs):
+        parts = path.relative_to(store.jobs).parts
+        job = JobFolder(store.jobs / parts[0])
+        of_name: dict[Path, Kind] = {job.predictions: "predictions", job.checkpoint: "checkpoints"}
+        yield "snapshots" if path.is_relative_to(job.work) else of_name.get(path, "records"), number
+    places: dict[Kind, tuple[Path, ...]] = {
+        "submitted": (store.root / LOCAL / "external",),
+        "notes": (store.root / LOCAL / "images", store.root / LOCAL / "pins"),
+        "drawings": (store.data_cache,),
+    }
+    for kind, folders in places.items():
+        for folder in folders:
+            yield from ((kind, number) for _, number in _below(folder))
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Files and their bytes. Links count as what they are; what goes while it is looked at does not count."""
+    if folder.is_file():
+        yield folder, folder.stat().st_size
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            try:
+                yield path, path.lstat().st_size
+            except FileNotFoundError:
+                continue
