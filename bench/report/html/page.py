@@ -1,0 +1,58 @@
+"""From sections to the one file: the templates, and what they are given."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from bench.report.html import answers, axis, forest, provenance, rows
+from bench.report.html.sections import Section, grouped
+from bench.report.html.words import WORDS, slug
+
+TEMPLATES = Environment(
+    loader=PackageLoader("bench.report.html"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(sections: Sequence[Section], command: str, revision: str | None) -> str:
+    """The page; it loads nothing from anywhere."""
+    page = TEMPLATES.get_template("page.html.j2")
+    return page.render(
+        groups=grouped(sections),
+        pareto=None,
+        command=command,
+        revision=revision,
+        words=WORDS,
+        slug=slug,
+        answer=answers.answer,
+        headlines=answers.headlines,
+        overview=answers.overview,
+        signed=axis.signed,
+        forests=forest.forests,
+        rows=rows.rows,
+        runs_of=provenance.runs_of,
+        environments=provenance.environments(sections),
+        record_key=provenance.key,
+        records=_script(provenance.raw_records(sections)),
+        style=_asset("style.css"),
+        script=_asset("page.js"),
+    )
+
+
+def _asset(name: str) -> Markup:
+    """A file of ours that stands in the page as it is."""
+    loader = TEMPLATES.loader
+    assert loader is not None
+    return Markup(loader.get_source(TEMPLATES, name)[0])
+
+
+def _script(value: Any) -> Markup:
+    """JSON within a `script` element, which a `</script>` in a text must not end."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
