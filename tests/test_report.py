@@ -15,6 +15,7 @@ from bench.cli.main import main
 from bench.plan.jobs import plan
 from bench.records.files import write_json
 from bench.records.store import Store
+from bench.report.html import categories, curves, facts, pareto
 from bench.report.html.answers import answer
 from bench.report.html.axis import MARGIN, axis, log_axis, short
 from bench.report.html.forest import forests
@@ -221,3 +222,84 @@ def test_axes_hold_their_values_and_have_round_ticks() -> None:
     logs = log_axis([1e6, 1e9])
     assert logs.at(1e6) < logs.at(1e7) < logs.at(1e9)
     assert [short(v) for v in (12, 1234, 5.6e6, 7e9)] == ["12", "1.23 k", "5.6 M", "7 G"]
+
+
+@pytest.fixture(scope="module")
+def clouds(committed: list[Section]) -> list[pareto.Field]:
+    return pareto.fields(committed)
+
+
+def test_only_rows_of_one_data_set_share_a_picture_of_accuracy_and_cost(clouds: list[pareto.Field]) -> None:
+    assert len(clouds) > 2
+    assert len({(field.tier, field.data, field.metric) for field in clouds}) == len(clouds)
+
+
+def test_the_front_holds_what_no_other_row_beats(clouds: list[pareto.Field]) -> None:
+    for field in clouds:
+        for cloud in field.clouds:
+            front = {id(point) for point, _, _, on_front, _ in cloud.places if on_front}
+            for point in field.points:
+                cost = point.cost(cloud.kind)
+                cheaper = [o for o in field.points if o.cost(cloud.kind) < cost and o.ap >= point.ap]
+                better = [o for o in field.points if o.cost(cloud.kind) <= cost and o.ap > point.ap]
+                assert (id(point) in front) == (not cheaper and not better)
+
+
+def test_a_category_is_compared_with_the_rows_control(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    for job in plan(suite, "mini"):
+        ap = {"fp": 0.5, "fp-ft": 0.55, "lsq": 0.3}[job.row.id]
+        categories_ = {"circle": {"AP": ap}, "square": {"AP": ap + (0.1 if job.row.id == "lsq" else 0)}}
+        changed = record_data(job, ap, per_category=categories_) | {"metrics": {"AP": ap, "round.AP": ap / 2}}
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    found = categories.categories(one(suite))
+    assert found is not None
+    assert [(own, control) for own, control, _ in found.heads] == [("FP+ft 32/32", "FP 32/32"), ("LSQ 2/2", "FP 32/32")]
+    points = {name: [c.points if c else None for c in changes] for name, changes in found.lines}
+    assert points["circle"] == pytest.approx([5.0, -20.0])
+    assert points["square"] == pytest.approx([5.0, -10.0])
+    assert points["group round"] == pytest.approx([2.5, -10.0])
+    assert found.lines[0][0] == "circle", "the most hurt first"
+
+
+FACTS = {
+    "detptq": {"fixed": {"1": 0.4, "2": 0.3, "2.4": 0.2, "4": 0.5}, "choice": {f"site{k}": "2.4" for k in range(5)},
+               "curve": [0.5, 0.4, 0.35, 0.3], "held_out": {"fixed": 0.3, "chosen": 0.2}, "passes": 60.5},
+    "lapq": {"samples": [[2.0, 0.5], [2.4, 0.4], [3.0, 0.6], [4.0, 0.9]]},
+    "fisher": {"choices": [2, 4, 8], "layers": {f"conv{k}": {"sensitivity": 0.1 * k, "bits": 4} for k in range(5)}},
+}  # fmt: skip
+
+
+def test_facts_are_drawn_by_their_form() -> None:
+    found = {fact.name: fact for name, value in FACTS.items() for fact in facts.fact(name, value).facts}
+    kinds = {name: fact.kind for name, fact in found.items()}
+    assert kinds == {
+        "fixed": "bars",
+        "choice": "table",
+        "curve": "curve",
+        "held out": "facts",
+        "passes": "value",
+        "samples": "curve",
+        "choices": "value",
+        "layers": "table",
+    }
+    assert found["layers"].heads == ("", "sensitivity", "bits")
+    assert found["layers"].lines[1] == ("conv1", "0.1", "4")
+
+
+def test_facts_curves_and_scores_of_a_record_are_in_the_page(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    training = {"steps": 100, "first_loss": 2.0, "last_loss": 1.0, "curve": [2.0, 1.5, 1.2, 1.0]}
+    for job in plan(suite, "mini"):
+        changed = record_data(job, 0.5, facts=FACTS, training=training)
+        changed["evaluations"] = [{"step": 50, "metrics": {"AP": 0.25}}]
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    section = one(suite)
+    (first, *_) = curves.training(section)
+    assert first.scores is not None and first.losses is not None
+    assert [words for _, _, words in first.scores.dots] == ["step 50: 25", "step 100: 50"]
+    assert len(first.losses.lines[0].split()) == 4
+    page = render([section], "qdet-bench report", None)
+    assert "sensitivity" in page
+    assert "site4" in page
+    assert not Page(page).broken

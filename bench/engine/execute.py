@@ -3,6 +3,7 @@
 import copy
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -40,6 +41,8 @@ from bench.records.store import JobFolder, Store
 from bench.schema.data import Split
 from bench.schema.recipe import Recipe
 
+CURVE = 50
+"""Points of the curve of losses that a record keeps."""
 Report = Callable[[str, int, int, float | None], None]
 """Called with the phase, the steps done, the steps in all, and the last loss where there is one."""
 
@@ -198,4 +201,7 @@ def _split(order: Order, name: Split) -> Dataset:
 def _training(losses: list[float]) -> Training | None:
     if not losses:
         return None
-    return Training(steps=len(losses), first_loss=losses[0], last_loss=fmean(losses[-50:]))
+    parts = min(CURVE, len(losses))
+    edges = [k * len(losses) // parts for k in range(parts + 1)]
+    curve = tuple(float(f"{fmean(losses[a:b]):.4g}") for a, b in pairwise(edges))
+    return Training(steps=len(losses), first_loss=losses[0], last_loss=fmean(losses[-50:]), curve=curve)

@@ -23,11 +23,12 @@ def overview(sections: Sequence[Section]) -> list[Line]:
 
 
 def headlines(group: Group) -> list[tuple[Section, ClaimVerdict]]:
-    """The claims of the first family of each suite: what its table is about."""
+    """The claims of the first family of each suite, which is what its table is about, as far as they have run."""
     found = []
     for section in group.sections:
         families = [claim.family for claim in section.table.judged if claim.family is not None]
-        found += [(section, claim) for claim in section.table.judged if families and claim.family == families[0]]
+        main = [claim for claim in section.table.judged if families and claim.family == families[0]]
+        found += [(section, claim) for claim in main if claim.status != "not run"]
     return found
 
 

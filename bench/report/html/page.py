@@ -7,7 +7,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from bench.report.html import answers, axis, forest, provenance, rows
+from bench.report.html import (
+    agreement,
+    answers,
+    axis,
+    categories,
+    curves,
+    facts,
+    forest,
+    pareto,
+    provenance,
+    rows,
+)
 from bench.report.html.sections import Section, grouped
 from bench.report.html.words import WORDS, slug
 
@@ -25,7 +36,9 @@ def render(sections: Sequence[Section], command: str, revision: str | None) -> s
     page = TEMPLATES.get_template("page.html.j2")
     return page.render(
         groups=grouped(sections),
-        pareto=None,
+        pareto=pareto.fields(sections),
+        units=pareto.UNITS,
+        short=axis.short,
         command=command,
         revision=revision,
         words=WORDS,
@@ -36,6 +49,10 @@ def render(sections: Sequence[Section], command: str, revision: str | None) -> s
         signed=axis.signed,
         forests=forest.forests,
         rows=rows.rows,
+        agreement=agreement.agreement,
+        categories=categories.categories,
+        training=curves.training,
+        told=facts.told,
         runs_of=provenance.runs_of,
         environments=provenance.environments(sections),
         record_key=provenance.key,
