@@ -24,6 +24,7 @@ from bench.cli import (
     score,
     show,
     submit,
+    summary,
     table,
 )
 from bench.cli.extras import how_to_get
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         check,
         table,
         report,
+        summary,
         accept,
         restore,
         init,

@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """0; UsageError where there is nothing to show."""
     from bench.records.provenance import commit
     from bench.report.html.page import render
-    from bench.report.html.sections import Origin, find_sections
     from bench.report.make import save
+    from bench.report.sections import Origin, find_sections
     from bench.schema.source import shown
 
     if args.compare is not None and not (args.compare / "baselines").is_dir():

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from bench.report.html.rows import headline, label
-from bench.report.html.sections import Section
+from bench.report.sections import Section
 from bench.schema.suite import Row
 from bench.verdict.faults import sound_runs
 from bench.verdict.gather import RowResult

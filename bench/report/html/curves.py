@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bench.records.record import Record
 from bench.report.html.axis import Axis, axis
 from bench.report.html.rows import headline, label
-from bench.report.html.sections import Section
+from bench.report.sections import Section
 from bench.verdict.faults import sound_runs
 
 

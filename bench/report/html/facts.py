@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from bench.report.html.axis import Axis, axis
 from bench.report.html.curves import Curves, curves
 from bench.report.html.rows import label
-from bench.report.html.sections import Section
+from bench.report.sections import Section
 
 FEW = 4
 """Numbers by name from which on they are drawn as bars; fewer are written as words."""

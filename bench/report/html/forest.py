@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from bench.report.claim_words import WORDS, slug
 from bench.report.html.axis import Axis, axis, signed
-from bench.report.html.sections import Section
-from bench.report.html.words import WORDS, slug
+from bench.report.sections import Section
 from bench.verdict.claims import ClaimVerdict
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from bench.report import answers
+from bench.report.claim_words import WORDS, slug
 from bench.report.html import (
     agreement,
-    answers,
     axis,
     categories,
     curves,
@@ -19,8 +20,7 @@ from bench.report.html import (
     provenance,
     rows,
 )
-from bench.report.html.sections import Section, grouped
-from bench.report.html.words import WORDS, slug
+from bench.report.sections import Section, grouped
 
 TEMPLATES = Environment(
     loader=PackageLoader("bench.report.html"),

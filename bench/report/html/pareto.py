@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from bench.errors import BenchError
 from bench.report.html.axis import Axis, axis, log_axis, short
 from bench.report.html.rows import headline, label
-from bench.report.html.sections import Section
 from bench.report.make import cost_file
+from bench.report.sections import Section
 from bench.verdict.faults import sound_runs
 
 Kind = Literal["bytes", "bops"]

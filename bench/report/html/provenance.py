@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from bench.records.record import Record
 from bench.report.html.rows import headline, label
-from bench.report.html.sections import Section
+from bench.report.sections import Section
 from bench.report.wording import why_no_result
 from bench.verdict.baseline import baseline_file
 from bench.verdict.faults import taint

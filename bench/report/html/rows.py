@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from bench.evaluation.metric import metric_of
 from bench.report.html.axis import Axis, axis, signed
-from bench.report.html.sections import Section
 from bench.report.notes import is_stale
+from bench.report.sections import Section
 from bench.report.table import Table
 from bench.schema.suite import Row
 from bench.verdict.faults import sound_runs

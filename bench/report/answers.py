@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bench.report.html.sections import Group, Section
-from bench.report.html.words import DECIDED, WORDS
+from bench.report.claim_words import DECIDED, WORDS
+from bench.report.sections import Group, Section
 from bench.verdict.claims import ClaimVerdict, Status
 
 
