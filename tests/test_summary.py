@@ -91,7 +91,7 @@ def dvc(root: Path, *arguments: str) -> Any:
 
 
 def test_dvc_shows_a_planted_change_between_two_revisions(revisions: Path) -> None:
-    changes = json.loads(dvc(revisions, "metrics", "diff", "HEAD~1", "HEAD", "--json"))["diff"]["results/metrics.json"]
+    changes = json.loads(dvc(revisions, "metrics", "diff", "HEAD~1", "HEAD", "--json"))["results/metrics.json"]
     moved = {name: round(change["diff"], 6) for name, change in changes.items()}
     fp = "toy/table1.mini.rows.fp"
     assert moved == {f"{fp}.AP": 2.0, f"{fp}.AP50": 2.0, f"{fp}.AP75": 2.0}
