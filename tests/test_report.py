@@ -15,13 +15,13 @@ from bench.cli.main import main
 from bench.plan.jobs import plan
 from bench.records.files import write_json
 from bench.records.store import Store
-from bench.report.html import categories, curves, facts, pareto
 from bench.report.answers import answer
+from bench.report.claim_words import WORDS
+from bench.report.html import categories, curves, facts, pareto
 from bench.report.html.axis import MARGIN, axis, log_axis, short
 from bench.report.html.forest import forests
 from bench.report.html.page import render
 from bench.report.sections import Section, find_sections, grouped
-from bench.report.claim_words import WORDS
 from bench.schema.load import Located, load_all
 from bench.verdict.baseline import accept
 from bench.verdict.gather import gather

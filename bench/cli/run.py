@@ -54,6 +54,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """0 all done, 1 some failed, 3 some blocked by absent data."""
     from bench.cli.display import display
+    from bench.cli.made import tell_made
     from bench.plan.jobs import plan
     from bench.records.environment import jobs_at_once
     from bench.records.store import Store
@@ -88,8 +89,9 @@ def run(args: argparse.Namespace) -> int:
         for suite, of_suite in zip(suites, planned, strict=True):
             for job in restore_starts(suite, args.tier, [job for job in of_suite if job.identity not in anew]):
                 print(f"{job.name}: its model is the committed checkpoint (--from-scratch trains it)")
-    with display() as shown:
-        outcomes = run_jobs(jobs, store, 1 if here.size > 1 else args.jobs or jobs_at_once(), args.given, shown)
+    parallel = 1 if here.size > 1 else args.jobs or jobs_at_once()
+    with display(jobs, parallel) as shown:
+        outcomes = run_jobs(jobs, store, parallel, args.given, shown)
     if not here.leads:
         return Exit.OK
     states = {outcome.state for outcome in outcomes}
@@ -97,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(outcomes)} jobs: {counts}")
     _tell_shared(named, jobs)
     _tell_failed(outcomes, store)
+    for line in tell_made(outcomes, store):
+        print(line)
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
     if args.allow_failures:
