@@ -18,6 +18,7 @@ from bench.detectors.checkpoint import save_weights
 from bench.detectors.initial import initialise
 from bench.detectors.pipeline import Draw, train_loader
 from bench.detectors.predict import predict
+from bench.engine.curves import backends
 from bench.engine.order import Order
 from bench.engine.place import Placed, quantize
 from bench.engine.rate import in_steps
@@ -173,8 +174,9 @@ class _Run:
 
         extra, reshapes = self.methods.regularisers, self.methods.reshapes
         work = self.folder.work
+        curves = backends(self.order.log, self.order.root, self.order.asked)
         try:
-            return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress)
+            return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress, curves)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 
