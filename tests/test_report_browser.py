@@ -1,7 +1,6 @@
 """The report in a browser: no error, nothing out of reach of the keyboard, no fault of accessibility."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,18 +108,24 @@ def test_no_setting_shows_a_fault(chromium: Any, file: Path, tmp_path: Path, wid
         assert serious_faults(page, axe(tmp_path)) == []
 
 
+def processor_s(chromium: Any, file: Path, width: int) -> float:
+    """Seconds of a processor that the page's own thread needs until it is loaded, whatever else the machine does."""
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.goto(file.as_uri())
+    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    page.close()
+    return float(metrics["TaskDuration"])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_committed_records_open_at_once(chromium: Any, tmp_path: Path, width: int) -> None:
     file = tmp_path / "report.html"
     suites, _ = load_all(PROJECT)
     file.write_text(render(find_sections(suites, ["committed"]), "qdet-bench report", None), encoding="utf-8")
-    took = []
-    for _ in range(3):  # other work on the machine makes a single opening slow
-        begin = time.monotonic()
-        with opened(chromium, file, width):
-            took.append(time.monotonic() - begin)
-    assert min(took) <= MOST_S
+    assert processor_s(chromium, file, width) <= MOST_S
     with opened(chromium, file, width) as (page, errors):
         links = "[...document.querySelectorAll('a[href]')].map((link) => link.getAttribute('href'))"
         broken = page.evaluate(f"{links}.filter((link) => !document.getElementById(link.slice(1)))")

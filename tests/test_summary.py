@@ -10,15 +10,20 @@ import pytest
 from conftest import PROJECT
 from factories import located, measure_all
 
+from bench.evaluation.predictions import Predictions
 from bench.report.make import committed_text, table_file
 from bench.report.sections import Section, find_sections
 from bench.report.summary import summary, write_summary
 from bench.schema.load import Located, load_all
 from bench.verdict.baseline import accept
 from bench.verdict.gather import gather
+from bench.verdict.kept import FOLDER, kept_predictions
 
 OTHERS = {"performance.md", "statistics/coverage.md"}
 """Below results/, made by tests/benchmarks/measure.py and `python -m tests.coverage`."""
+
+MOST_PREDICTIONS = 8_000_000
+"""Bytes, of all that are committed."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,18 @@ def test_overview_metrics_and_plots_are_what_the_records_make(suites: list[Locat
         assert (PROJECT / path).read_text(encoding="utf-8") == text, f"`qdet-bench summary` writes {path}"
     plots = {path.relative_to(PROJECT) for path in (PROJECT / "results/plots").rglob("*.csv")}
     assert plots == {path for path in files if path.suffix == ".csv"}
+
+
+def test_committed_predictions_are_small_and_those_of_committed_records(suites: list[Located]) -> None:
+    sections = find_sections(suites, ["committed"])
+    records = [job.record for section in sections for job in section.results.jobs if job.record is not None]
+    known = {kept_predictions(PROJECT, record) for record in records}
+    files = [*(PROJECT / FOLDER).glob("*.bin")]
+    assert {*files} <= known
+    assert sum(file.stat().st_size for file in files) <= MOST_PREDICTIONS
+    for record in records:
+        if (path := kept_predictions(PROJECT, record)).is_file():
+            assert Predictions.load(path).digest() == record.predictions.digest
 
 
 @pytest.fixture

@@ -31,6 +31,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="FOLDER",
         help="show how numbers moved since another checkout (`git worktree add FOLDER REVISION` makes one)",
     )
+    parser.add_argument(
+        "--images",
+        metavar="IMAGES",
+        help="show what the two rows of each claim detect on these images, where predictions and data are here: 3,17 "
+        "(ids), a.jpg,b.jpg (names), random:4 or worst:4 (where the first row falls furthest behind the second)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"write to this file (default: {OUTPUT})")
     parser.set_defaults(run=run)
 
@@ -54,6 +60,6 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("there is nothing to show: no record of these suites; `qdet-bench run` makes some")
     revision, dirty = commit(args.root)
     words = None if revision is None else f"{revision[:12]}{' with changes' if dirty else ''}"
-    save(output, render(sections, " ".join(["qdet-bench", *args.given]), words))
+    save(output, render(sections, " ".join(["qdet-bench", *args.given]), words, args.images))
     print(f"{shown(output)}: {len(sections)} tables, {output.stat().st_size / 2**20:.1f} MiB; open it in a browser")
     return 0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -17,6 +18,7 @@ from bench.report.html import (
     facts,
     forest,
     pareto,
+    pictures,
     provenance,
     rows,
 )
@@ -31,12 +33,13 @@ TEMPLATES = Environment(
 )
 
 
-def render(sections: Sequence[Section], command: str, revision: str | None) -> str:
-    """The page; it loads nothing from anywhere."""
+def render(sections: Sequence[Section], command: str, revision: str | None, images: str | None = None) -> str:
+    """The page, with detections on these `images` (`bench.evaluation.choice`); it loads nothing from anywhere."""
     page = TEMPLATES.get_template("page.html.j2")
     return page.render(
         groups=grouped(sections),
         pareto=pareto.fields(sections),
+        pictures=partial(pictures.pictures, images=images),
         units=pareto.UNITS,
         short=axis.short,
         command=command,
