@@ -28,14 +28,14 @@ def choose(text: str, gt: Mapping[str, Any], detections: Sequence[Detections]) -
         return _some(word, number, gt, detections)
     known = {image["id"]: image["id"] for image in gt["images"]}
     names = {PurePath(str(image["file_name"])).name: image["id"] for image in gt["images"] if "file_name" in image}
-    chosen = []
-    for part in text.split(","):
+    parts, chosen = text.split(","), []
+    if len(parts) > MOST_IMAGES:
+        raise UsageError(f"--images: {len(parts)} images; at most {MOST_IMAGES} fit a picture")
+    for part in parts:
         found = known.get(int(part)) if part.strip().isdecimal() else names.get(part.strip())
         if found is None:
             raise UsageError(f"--images {part}: the test split has no such image; its ids begin {[*known][:5]}")
         chosen.append(found)
-    if len(chosen) > MOST_IMAGES:
-        raise UsageError(f"--images: {len(chosen)} images; at most {MOST_IMAGES} fit a picture")
     return chosen
 
 
