@@ -45,7 +45,7 @@ def _github_one(table: Table) -> str:
     parts += [_grid(table.paper)] if table.paper is not None else []
     parts += [_list(table.notes)] if table.notes else []
     if table.categories is not None:
-        summary = f"<summary>{_markdown(table.categories.title)}</summary>"
+        summary = f"<summary>{markdown(table.categories.title)}</summary>"
         parts.append(f"<details>\n{summary}\n\n{_grid(table.categories._replace(title=''))}\n\n</details>")
     if table.provenance:
         summary = "<summary>Where these numbers come from</summary>"

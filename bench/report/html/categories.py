@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import NamedTuple
 
+from bench.report.categories import categories as find_groups
+from bench.report.categories import enriched
 from bench.report.html.rows import headline, label
 from bench.report.sections import Section
 from bench.schema.suite import Row
@@ -33,9 +35,10 @@ class Categories(NamedTuple):
 def categories(section: Section) -> Categories | None:
     """None where no row has a control with numbers by category."""
     metric = headline(section)
-    results = {row.row.id: row for row in section.results.rows}
+    whole = enriched(section.results, find_groups(section.results).columns)
+    results = {row.row.id: row for row in whole.rows}
     columns = []
-    for row in section.results.rows:
+    for row in whole.rows:
         control = results.get(control_of(section, row.row) or "")
         if control is None:
             continue
