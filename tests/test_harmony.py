@@ -115,8 +115,8 @@ def test_pictures_are_drawn_of_every_figure(
     [
         (("--score", "2"), "must lie in 0 to 1"),
         (("--images", "1"), "--images belongs to --plots"),
-        (("--plots", "p", "--images", "1,x"), "expected ids"),
-        (("--plots", "p", "--images", "999"), "has no image 999"),
+        (("--plots", "p", "--images", "1,x"), "--images x: the test split has no such image"),
+        (("--plots", "p", "--images", "999"), "--images 999: the test split has no such image"),
         (("--plots", "p", "--images", "1,2,3,4,5,6,7,8,9"), "at most 8"),
     ],
 )

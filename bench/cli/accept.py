@@ -32,6 +32,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="keep the checkpoints that rows start from, in baselines/checkpoints/",
     )
     parser.add_argument(
+        "--predictions",
+        action="store_true",
+        help="keep the predictions of one repetition of the rows of claims, in baselines/predictions/",
+    )
+    parser.add_argument(
         "--external",
         action="store_true",
         help="the predictions that were submitted, whose baseline is SUITE.TIER.external.json",
@@ -52,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """0; BenchError where a row has no sound record."""
     if args.reason is not None and not args.tolerance:
         raise UsageError("--reason belongs to --tolerance")
-    if args.tolerance and (args.rows or args.checkpoints):
-        raise UsageError("--tolerance accepts no record: it goes without --rows and --checkpoints")
+    if args.tolerance and (args.rows or args.checkpoints or args.predictions):
+        raise UsageError("--tolerance accepts no record: it goes without --rows, --checkpoints and --predictions")
     if args.external and args.checkpoints:
         raise UsageError("--checkpoints: submitted predictions have none")
     for suite in located(args):
@@ -69,12 +74,15 @@ def run(args: argparse.Namespace) -> int:
 def _accept(suite: "Located", args: argparse.Namespace) -> None:
     from bench.report.make import accept_results
     from bench.verdict.gather import gather
+    from bench.verdict.kept import keep_predictions
     from bench.verdict.restore import keep_checkpoints
 
     results = gather(suite, args.tier)
     for path in accept_results(results, args.rows):
         print(path)
     for path in keep_checkpoints(results) if args.checkpoints else []:
+        print(path)
+    for path in keep_predictions(results) if args.predictions else []:
         print(path)
     _name_ignored(results)
 

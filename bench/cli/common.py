@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.dataset import Problem
@@ -110,15 +111,19 @@ def _core(suite: Located) -> Located:
     return replace(suite, suite=suite.suite.only(suite.suite.core))
 
 
-def _named(args: argparse.Namespace) -> list[Located]:
-    names = list(dict.fromkeys(args.suites))
-    if names == ["all"]:
-        args.tier = args.tier or "mini"
-        suites = [load_suite(name, args.root) for name in find(args.root)]
-        return [suite for suite in suites if args.tier in suite.suite.tiers]
-    if "all" in names:
+def named_suites(names: Sequence[str], root: Path) -> list[Located]:
+    """Suites by name, `all` for every one; UsageError for one that is absent or wrong."""
+    names = list(dict.fromkeys(names))
+    if "all" in names and len(names) > 1:
         raise UsageError("`all` stands alone: it names every suite that has the tier")
-    suites = [load_suite(name, args.root) for name in names]
+    return [load_suite(name, root) for name in (find(root) if names == ["all"] else names)]
+
+
+def _named(args: argparse.Namespace) -> list[Located]:
+    suites = named_suites(args.suites, args.root)
+    if args.suites == ["all"]:
+        args.tier = args.tier or "mini"
+        return [suite for suite in suites if args.tier in suite.suite.tiers]
     defaults = {suite.default_tier: suite.name for suite in suites}
     if args.tier is None and len(defaults) > 1:
         named = ", ".join(f"{suite} {tier}" for tier, suite in defaults.items())

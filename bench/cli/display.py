@@ -3,12 +3,13 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench.cli.remaining import Remaining
 from bench.clock import Every
 from bench.plan.jobs import Job
 from bench.processes import world
@@ -18,8 +19,9 @@ LINE_EVERY_S = 30.0
 
 
 @contextmanager
-def display() -> Iterator[Display]:
-    """What fits the standard output."""
+def display(jobs: Sequence[Job], parallel: int) -> Iterator[Display]:
+    """What fits the standard output, for these jobs, so many at once."""
+    remaining = Remaining(jobs, parallel)
     if not world().leads:
         yield _Silent()
     elif sys.stdout.isatty():
@@ -30,9 +32,9 @@ def display() -> Iterator[Display]:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=Console()) as progress:
-            yield _Live(progress)
+            yield _Live(progress, remaining)
     else:
-        yield _Lines()
+        yield _Lines(remaining)
 
 
 def _news(phase: str, done: int, total: int, loss: float | None) -> str:
@@ -44,21 +46,30 @@ def _ending(outcome: Outcome) -> str:
 
 
 class _Live:
-    def __init__(self, progress: Progress) -> None:
-        self.bars = progress
+    def __init__(self, progress: Progress, remaining: Remaining) -> None:
+        self.bars, self.remaining = progress, remaining
         self.tasks: dict[str, TaskID] = {}
+        self.all = progress.add_task("all jobs", total=1.0, news="")
 
     def started(self, job: Job) -> None:
+        self.remaining.started()
         self.tasks[job.identity] = self.bars.add_task(job.name, total=None, news="starting")
 
     def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
         self.bars.update(self.tasks[job.identity], completed=done, total=total, news=_news(phase, done, total, loss))
+        self.remaining.progress(job, phase, done, total)
+        self._all()
 
     def finished(self, outcome: Outcome) -> None:
+        self.remaining.finished(outcome)
+        self._all()
         task = self.tasks.pop(outcome.job.identity, None)
         if task is not None:
             self.bars.remove_task(task)
         self.bars.console.print(f"{outcome.job.name}: {_ending(outcome)}", highlight=False, markup=False)
+
+    def _all(self) -> None:
+        self.bars.update(self.all, completed=self.remaining.share, news=self.remaining.words())
 
 
 class _Silent:
@@ -73,19 +84,23 @@ class _Silent:
 
 
 class _Lines:
-    def __init__(self) -> None:
+    def __init__(self, remaining: Remaining) -> None:
+        self.remaining = remaining
         self.begin = time.monotonic()
         self.every: defaultdict[str, Every] = defaultdict(lambda: Every(LINE_EVERY_S))
 
     def started(self, job: Job) -> None:
+        self.remaining.started()
         self._print(job, "started")
 
     def progress(self, job: Job, phase: str, done: int, total: int, loss: float | None) -> None:
+        self.remaining.progress(job, phase, done, total)
         if self.every[job.identity].due(phase):
             self._print(job, _news(phase, done, total, loss))
 
     def finished(self, outcome: Outcome) -> None:
-        self._print(outcome.job, _ending(outcome))
+        self.remaining.finished(outcome)
+        self._print(outcome.job, f"{_ending(outcome)} ({self.remaining.words()})")
 
     def _print(self, job: Job, text: str) -> None:
         print(f"[{time.monotonic() - self.begin:6.0f} s] {job.name}: {text}", flush=True)

@@ -12,6 +12,9 @@ EXTRAS = {
     "mmcv": "train",
     "matplotlib": "plots",
     "onnx": "onnx",
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 """By the name of a top module, the extra of pyproject.toml."""
 

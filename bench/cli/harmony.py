@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.common import add_json, add_tier, print_json
 from bench.errors import UsageError
 
+IMAGES = "3,17 (ids), a.jpg,b.jpg (names), random:4 or worst:4 (where the last falls furthest behind the first)"
+"""How images are named (`bench.evaluation.choice`)."""
+
 if TYPE_CHECKING:
     from bench.evaluation.harmony import Positives
     from bench.verdict.sides import Side
-
-MOST_IMAGES = 8
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,7 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--score", type=float, default=0.0, metavar="X", help="least score that counts (default: 0)")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw HQOD's figures 2 to 5 there, as PNG")
     parser.add_argument(
-        "--images", metavar="ID,ID", help="with --plots: detections of all records on these images, side by side"
+        "--images", metavar="IMAGES", help=f"with --plots: detections of all records on these images: {IMAGES}"
     )
     add_json(parser)
     parser.set_defaults(run=run)
@@ -38,6 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Print the numbers, draw what is asked for; 0. UsageError for records of different data, or unknown images."""
+    from bench.evaluation.choice import choose
     from bench.evaluation.harmony import positives
     from bench.verdict.sides import data_of, detections_of, find_side, refuse_different
 
@@ -50,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     for side in sides[1:]:
         refuse_different(sides[0], side, ("data",))
     data = data_of(sides[0], args.root)
-    images = _images(args.images, [image["id"] for image in data.coco["images"]])
     detections = [detections_of(side) for side in sides]
+    images = [] if args.images is None else choose(args.images, data.coco, detections[: len(args.records)])
     found = [positives(data.coco, each, args.score) for each in detections]
     over = found[-1] if args.over else None
     shown = list(zip(sides, found, strict=True))[: len(args.records)]
@@ -70,21 +72,6 @@ def run(args: argparse.Namespace) -> int:
         print(_text(shown, over))
         print("".join(f"\n{file}" for file in files), end="\n" if files else "")
     return 0
-
-
-def _images(text: str | None, known: list[int]) -> list[int]:
-    if text is None:
-        return []
-    try:
-        chosen = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--images {text}: expected ids, as in 3,17") from None
-    if len(chosen) > MOST_IMAGES:
-        raise UsageError(f"--images: {len(chosen)} images; at most {MOST_IMAGES} fit a picture")
-    for image in chosen:
-        if image not in known:
-            raise UsageError(f"--images: the test split has no image {image}; its ids begin {known[:5]}")
-    return chosen
 
 
 def _as_json(side: "Side", found: "Positives", over: "Positives | None") -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, print_json
 from bench.errors import Exit
+from bench.plan.standing import STATES
+from bench.schema.suite import TIERS
 
 if TYPE_CHECKING:
     from bench.records.store import Store
@@ -19,6 +21,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="List the suites below suites/. A wrong suite file is listed with its error; the exit "
         "code is then 2.",
     )
+    parser.add_argument("--paper", metavar="FOLDER", help="only suites of this folder below suites/, such as hqod")
+    parser.add_argument("--tier", choices=TIERS, help="only suites that have this tier, and of them this tier alone")
+    parser.add_argument("--state", choices=STATES, help="only tiers with a job in this state")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -30,27 +35,37 @@ def run(args: argparse.Namespace) -> int:
 
     suites, errors = load_all(args.root)
     store = Store(args.root.resolve())
-    found = [_facts(suite, store) for suite in suites]
+    found = [facts for suite in suites if _is_asked_for(suite, args) and (facts := _facts(suite, store, args))["tiers"]]
     if args.json:
         print_json({"suites": found, "errors": {name: str(error) for name, error in errors.items()}})
     else:
-        if not found and not errors:
+        if not suites and not errors:
             print(_nothing(args))
+        elif not found and not errors:
+            print(f"None of {len(suites)} suites is of that kind; `qdet-bench list` shows all.")
         print("\n\n".join(_text(facts) for facts in found), end="\n" if found else "")
         for name, error in errors.items():
             print(f"\n{name}: wrong\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
     return Exit.USAGE if errors else Exit.OK
 
 
-def _facts(located: "Located", store: "Store") -> dict[str, Any]:
+def _is_asked_for(suite: "Located", args: argparse.Namespace) -> bool:
+    return args.paper is None or suite.name.startswith(f"{args.paper.strip('/')}/")
+
+
+def _facts(located: "Located", store: "Store", args: argparse.Namespace) -> dict[str, Any]:
     from bench.plan.cost import to_pay
     from bench.plan.jobs import plan
-    from bench.plan.standing import STATES, standings
+    from bench.plan.standing import standings
 
     tiers = {}
     for tier in located.suite.tiers:
+        if args.tier not in (None, tier):
+            continue
         found = standings(plan(located, tier), store)
         counts = {state: sum(s.state == state for s in found) for state in STATES}
+        if args.state is not None and not counts[args.state]:
+            continue
         tiers[tier] = {"jobs": counts, "cost": to_pay(found)._asdict()}
     rows = [
         {

@@ -17,6 +17,7 @@ from bench.cli import (
     init,
     listing,
     plan,
+    report,
     restore,
     run,
     schema,
@@ -24,6 +25,7 @@ from bench.cli import (
     show,
     store,
     submit,
+    summary,
     table,
 )
 from bench.cli.extras import how_to_get
@@ -87,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         run,
         check,
         table,
+        report,
+        summary,
         accept,
         restore,
         init,

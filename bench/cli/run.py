@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.common import add_suites, check_seeds, located
 from bench.cli.extras import require
+from bench.engine.order import LOGGERS
 from bench.errors import BenchError, Exit, UsageError
 from bench.processes import world
 
@@ -48,15 +49,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="run what has a record too, its record is lost; with --rows only these rows",
     )
+    parser.add_argument("--log", choices=LOGGERS, help="send the curves of each training there (default: nowhere)")
     parser.set_defaults(run=run, cut_short=Exit.INCOMPLETE)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 all done, 1 some failed, 3 some blocked by absent data."""
     from bench.cli.display import display
+    from bench.cli.made import tell_made
     from bench.plan.jobs import plan
     from bench.records.environment import jobs_at_once
-    from bench.records.store import Store
+    from bench.records.store import LOCAL, Store
     from bench.run.scheduler import run_jobs, unique
     from bench.verdict.restore import restore_starts
 
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.root.resolve())
     if args.dry_run:
         return _dry_run(named, store)
-    for module in ("torch", "mmdet"):
+    for module in ("torch", "mmdet", *([args.log] if args.log else [])):
         require(module)
     jobs = unique(named)
     anew = {job.identity for job in jobs if _anew(job, args, store)}
@@ -88,8 +91,9 @@ def run(args: argparse.Namespace) -> int:
         for suite, of_suite in zip(suites, planned, strict=True):
             for job in restore_starts(suite, args.tier, [job for job in of_suite if job.identity not in anew]):
                 print(f"{job.name}: its model is the committed checkpoint (--from-scratch trains it)")
-    with display() as shown:
-        outcomes = run_jobs(jobs, store, 1 if here.size > 1 else args.jobs or jobs_at_once(), args.given, shown)
+    parallel = 1 if here.size > 1 else args.jobs or jobs_at_once()
+    with display(jobs, parallel) as shown:
+        outcomes = run_jobs(jobs, store, parallel, args.given, shown, args.log)
     if not here.leads:
         return Exit.OK
     states = {outcome.state for outcome in outcomes}
@@ -98,6 +102,10 @@ def run(args: argparse.Namespace) -> int:
     _tell_shared(named, jobs)
     _tell_changed(outcomes, store)
     _tell_failed(outcomes, store)
+    for line in tell_made(outcomes, store):
+        print(line)
+    if args.log is not None:
+        print(f"curves: {args.root / LOCAL / 'logs' / args.log}")
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
     if args.allow_failures:

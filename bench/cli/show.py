@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, add_tier, print_json
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.plan.jobs import Job
@@ -41,6 +41,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="show parameters, bytes, MACs and BOPs of each row (builds the detector)",
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="with --cost: write it to results/SUITE.TIER.cost.json, for the report"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     from bench.plan.jobs import plan
     from bench.schema.load import expanded, load_suite
 
+    if args.keep and not args.cost:
+        raise UsageError("--keep belongs to --cost")
     located = load_suite(args.suite, args.root)
     if args.expanded:
         _print(expanded(located), args)
@@ -59,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
     jobs = plan(located, args.tier)
     if args.cost:
         facts = _costs(jobs, args)
+        if args.keep:
+            from bench.report.make import cost_file, keep_json
+
+            keep_json(cost_file(located, args.tier), {"suite": located.name, "tier": args.tier, **facts})
     else:
         facts = _placements(jobs, args) if args.quantizers else _specification(located, jobs)
     head = {"suite": located.name, "title": located.suite.title, "file": str(located.path), "tier": args.tier}

@@ -3,6 +3,7 @@
 import copy
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.detectors.checkpoint import save_weights
 from bench.detectors.initial import initialise
 from bench.detectors.pipeline import Draw, train_loader
 from bench.detectors.predict import predict
+from bench.engine.curves import backends
 from bench.engine.order import Order
 from bench.engine.place import Placed, quantize
 from bench.engine.rate import in_steps
@@ -40,6 +42,8 @@ from bench.records.store import JobFolder, Store
 from bench.schema.data import Split
 from bench.schema.recipe import Recipe
 
+CURVE = 50
+"""Points of the curve of losses that a record keeps."""
 Report = Callable[[str, int, int, float | None], None]
 """Called with the phase, the steps done, the steps in all, and the last loss where there is one."""
 
@@ -170,8 +174,9 @@ class _Run:
 
         extra, reshapes = self.methods.regularisers, self.methods.reshapes
         work = self.folder.work
+        curves = backends(self.order.log, self.order.root, self.order.asked)
         try:
-            return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress)
+            return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress, curves)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 
@@ -198,4 +203,7 @@ def _split(order: Order, name: Split) -> Dataset:
 def _training(losses: list[float]) -> Training | None:
     if not losses:
         return None
-    return Training(steps=len(losses), first_loss=losses[0], last_loss=fmean(losses[-50:]))
+    parts = min(CURVE, len(losses))
+    edges = [k * len(losses) // parts for k in range(parts + 1)]
+    curve = tuple(float(f"{fmean(losses[a:b]):.4g}") for a, b in pairwise(edges))
+    return Training(steps=len(losses), first_loss=losses[0], last_loss=fmean(losses[-50:]), curve=curve)

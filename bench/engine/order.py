@@ -1,11 +1,15 @@
 """What the scheduler hands to a worker process: a job and its paths, as JSON."""
 
 from pathlib import Path
+from typing import Literal, get_args
 
 from bench.records.record import Asked
 from bench.schema.base import Spec
 from bench.schema.placement import Pins
 from bench.schema.protocol import Protocol
+
+Logger = Literal["tensorboard", "mlflow", "wandb"]
+LOGGERS: tuple[Logger, ...] = get_args(Logger)
 
 
 class Start(Spec):
@@ -29,3 +33,5 @@ class Order(Spec):
     arguments: tuple[str, ...]
     asked: Asked
     """Suite, row, tier and seed that the job is first run for."""
+    log: Logger | None = None
+    """Where its curves are sent while it trains; no part of what it computes."""

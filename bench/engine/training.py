@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.detectors.positives import Reshape, reshaped
+from bench.engine.curves import Curves
 from bench.engine.evaluations import Evaluations, Score
 from bench.engine.rate import Lengths, factor
 from bench.engine.resume import Snapshots
@@ -104,11 +105,13 @@ def train(
     reshapes: list[Reshape],
     score: Score,
     progress: Progress,
+    curves: list[dict[str, Any]] | None = None,
 ) -> Trained:
     """Train `model` in place for `lengths.total` steps.
 
     `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`.
     After the steps `lengths.evaluations` it is scored by `score`, by the leader where several processes train.
+    `curves` are mmengine's backends that get the loss of each step (`bench.engine.curves`).
     Each regulariser's scalar is added to the loss of its batch; `reshapes` change those of its positive samples.
     Raises BenchError at the step where the loss stops being finite.
     """
@@ -118,6 +121,7 @@ def train(
     snapshots = Snapshots(folder / f"snapshot{here.rank or ''}.pth", recipe.snapshot_every, watch.losses)
     at = lengths.evaluations if here.leads else frozenset[int]()
     evaluations = Evaluations(folder / "evaluations.json", at, score, snapshots.done)
+    sent = [Curves(snapshots.done, watch.losses, evaluations)] if curves and here.leads else []
     runner = _QuietRunner(
         model=model,
         work_dir=str(folder),
@@ -125,13 +129,13 @@ def train(
         train_cfg=dict(by_epoch=False, max_iters=lengths.total - snapshots.done),
         optim_wrapper=_optimizer(recipe, {}),
         default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
-        custom_hooks=[watch, evaluations, snapshots],
+        custom_hooks=[watch, evaluations, snapshots, *sent],
         randomness=dict(seed=seed, deterministic=True),
         experiment_name=folder.name,
         log_level="ERROR",
         default_scope="mmdet",
         launcher="none" if here.size == 1 else "pytorch",
-        visualizer=dict(type="Visualizer", vis_backends=[]),
+        visualizer=dict(type="Visualizer", vis_backends=curves if sent else []),
         # A decoder's own call of the box branch lets no gradient through to the step size of what it reads.
         cfg=dict(find_unused_parameters=hasattr(model, "quantizers")),
     )

@@ -102,6 +102,8 @@ class Training(Spec):
     first_loss: float
     last_loss: float
     """Mean over the last 50 steps."""
+    curve: tuple[float, ...] = Field(default=(), exclude_if=lambda curve: not curve)
+    """Mean loss of each of so many equal parts of the training; empty in old records."""
 
 
 class Evaluated(Spec):

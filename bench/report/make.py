@@ -1,8 +1,10 @@
 """From a suite to its finished table: what is gathered, how it is written, and the command that does it again."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.errors import BenchError
 from bench.records.files import write_text
@@ -26,6 +28,11 @@ def make_table(suite: Located, tier: Tier, committed: bool, columns: Sequence[st
 def table_file(suite: Located, tier: Tier) -> Path:
     """Where the committed table of a suite stands, whether it exists or not."""
     return suite.root / "results" / f"{suite.name}.{tier}.md"
+
+
+def cost_file(suite: Located, tier: Tier) -> Path:
+    """Where `show --cost --keep` leaves what each row costs, for reports, which build no detectors."""
+    return suite.root / "results" / f"{suite.name}.{tier}.cost.json"
 
 
 def committed_text(suite: Located, tier: Tier) -> str:
@@ -68,3 +75,8 @@ def save(path: Path, text: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise BenchError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def keep_json(path: Path, value: Any) -> None:
+    """Write facts for other commands; BenchError where the file cannot be written."""
+    save(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -123,7 +123,7 @@ def _external(results: Results) -> Iterator[str]:
 
 def _stale(results: Results) -> Iterator[str]:
     done = [r for r in results.jobs if r.record is not None]
-    old = [r for r in done if r.job.blocked is None and _is_stale(r)]
+    old = [r for r in done if is_stale(r)]
     if old:
         names = ", ".join(dict.fromkeys(r.job.row.id for r in old))
         yield f"Committed under an earlier protocol than the suite declares now: {names}."
@@ -131,8 +131,9 @@ def _stale(results: Results) -> Iterator[str]:
         yield "The data are not here, so whether the suite still declares this protocol was not checked."
 
 
-def _is_stale(result: JobResult) -> bool:
-    return result.record is not None and result.record.identity != result.job.identity
+def is_stale(result: JobResult) -> bool:
+    """Whether a committed record is of an earlier protocol; not where that cannot be told, its data being absent."""
+    return result.job.blocked is None and result.record is not None and result.record.identity != result.job.identity
 
 
 def _measurement(pairs: list[tuple[str, Record]], external: list[tuple[str, Record]]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from bench.data.dataset import Dataset
 from bench.data.images import load_bgr
 from bench.errors import BenchError
 from bench.evaluation.boxes import Detections
+from bench.evaluation.choice import best
 from bench.evaluation.harmony import BINS, GRID, LEAST_IOU, Positives
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
@@ -22,10 +23,6 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#b
 PANEL = 3.2
 """Inches, side of a square panel."""
 DPI = 150
-SHOWN = 6
-"""Detections of an image that are drawn."""
-SHOWN_SCORE = 0.3
-"""Detections below it are not drawn on images."""
 
 
 def draw(
@@ -61,7 +58,7 @@ def draw_detections(
     for line, image in zip(panels, images, strict=True):
         pixels: Any = load_bgr(data.images_root / facts[image]["file_name"])[..., ::-1]
         truth = [a for a in data.coco["annotations"] if a["image_id"] == image and not a["iscrowd"]]
-        good = [_best(each, image) for each in detections]
+        good = [best(each, image) for each in detections]
         sets: list[Sequence[Mapping[str, Any]]] = [truth, *good]
         for panel, boxes in zip(line, sets, strict=True):
             panel.imshow(pixels, interpolation="nearest")
@@ -72,14 +69,6 @@ def draw_detections(
     for panel, title in zip(panels[0], ("truth", *names), strict=True):
         panel.set_title(title, fontsize=9)
     return _save(figure, folder / "detections.png")
-
-
-def _best(detections: Detections, image: int) -> list[Mapping[str, Any]]:
-    found = detections.take((detections.image == image) & (detections.score >= SHOWN_SCORE))
-    # The best one is drawn last, so on top.
-    found = found.take(np.argsort(found.score, kind="stable")[-SHOWN:])
-    rows = zip(found.category.tolist(), found.box.tolist(), found.score.tolist(), strict=True)
-    return [{"category_id": category, "bbox": box, "score": score} for category, box, score in rows]
 
 
 def _density(names: Sequence[str], found: Sequence[Positives]) -> Figure:

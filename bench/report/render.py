@@ -37,17 +37,17 @@ def _github(tables: Sequence[Table], command: str) -> str:
 
 def _github_one(table: Table) -> str:
     parts = [
-        f"## {_markdown(table.title)}",
-        f"Suite {_markdown(table.suite)}, tier {table.tier}, {_markdown(table.data)}.",
+        f"## {markdown(table.title)}",
+        f"Suite {markdown(table.suite)}, tier {table.tier}, {markdown(table.data)}.",
     ]
     if table.caution is not None:
-        parts.append(f"> **{_markdown(table.caution)}**")
+        parts.append(f"> **{markdown(table.caution)}**")
     parts.append(_grid(table.measured))
     parts += [_grid(grid) for grid in table.claims]
     parts += [_grid(table.paper)] if table.paper is not None else []
     parts += [_list(table.notes)] if table.notes else []
     if table.categories is not None:
-        summary = f"<summary>{_markdown(table.categories.title)}</summary>"
+        summary = f"<summary>{markdown(table.categories.title)}</summary>"
         parts.append(f"<details>\n{summary}\n\n{_grid(table.categories._replace(title=''))}\n\n</details>")
     if table.provenance:
         summary = "<summary>Where these numbers come from</summary>"
@@ -56,14 +56,14 @@ def _github_one(table: Table) -> str:
 
 
 def _grid(grid: Grid) -> str:
-    headings = [_markdown(column.heading) for column in grid.columns]
-    rows = [[_markdown(cell) for cell in row] for row in grid.rows]
+    headings = [markdown(column.heading) for column in grid.columns]
+    rows = [[markdown(cell) for cell in row] for row in grid.rows]
     body = tabulate(rows, headings, tablefmt="github", disable_numparse=True, colalign=alignment(grid.columns))
-    return f"**{_markdown(grid.title)}**\n\n{body}" if grid.title else body
+    return f"**{markdown(grid.title)}**\n\n{body}" if grid.title else body
 
 
 def _list(notes: Sequence[str]) -> str:
-    return "\n".join(f"* {_markdown(note)}" for note in notes)
+    return "\n".join(f"* {markdown(note)}" for note in notes)
 
 
 def _csv(tables: Sequence[Table], command: str) -> str:
@@ -86,6 +86,6 @@ def _json(tables: Sequence[Table], command: str) -> str:
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
     """Text that reads as it is, also within a cell; papers mark re-implementations by `*`."""
     return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", one_line(text).replace("&", "&amp;"))

@@ -20,6 +20,7 @@ from bench.schema.published import PublishedTable
 from bench.schema.suite import Row
 from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge
+from bench.verdict.claims import ClaimVerdict
 from bench.verdict.claims import judge as judge_claims
 from bench.verdict.faults import sound_external, sound_runs
 from bench.verdict.gather import Results, RowResult
@@ -37,8 +38,12 @@ class Table:
     caution: str | None
     """What a reader must know before looking at the numbers."""
     measured: Grid
+    row_ids: tuple[str, ...]
+    """Of each line of `measured` the row that it is of."""
     claims: tuple[Grid, ...]
     """One a family; none where the suite claims nothing."""
+    judged: tuple[ClaimVerdict, ...]
+    """What those grids are made of."""
     paper: Grid | None
     """What the paper prints of these rows."""
     categories: Grid | None
@@ -80,9 +85,12 @@ def build(
     found = categories(results)
     results = enriched(results, found.columns)
     columns = _Columns(results, _measured(metric_of(spec.metric), found, wanted), committed)
-    rows: list[tuple[str, ...]] = []
-    for row in results.rows:
-        rows += columns.lines(row, [v for v in verdicts if v.row == row.row.id])
+    lines = [
+        (row.row.id, line)
+        for row in results.rows
+        for line in columns.lines(row, [v for v in verdicts if v.row == row.row.id])
+    ]
+    rows = [line for _, line in lines]
     return Table(
         title=suite.title,
         suite=results.located.name,
@@ -90,6 +98,8 @@ def build(
         data=data_name(spec.data),
         caution=caution(results, table),
         measured=only(Grid(columns.headings, tuple(rows)), wanted),
+        row_ids=tuple(row for row, _ in lines),
+        judged=tuple(claims),
         claims=tuple(claim_grids(claims, suite, results.tier)),
         paper=paper_grid(results, table),
         categories=found.grid(),

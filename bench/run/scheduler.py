@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Literal, Protocol
 
 from bench.clock import now
-from bench.engine.order import Order, Start
+from bench.engine.order import Logger, Order, Start
 from bench.errors import BenchError
 from bench.plan.jobs import Job
 from bench.plan.standing import lost_checkpoint
@@ -57,13 +57,18 @@ class Display(Protocol):
 
 
 def run_jobs(
-    jobs: Sequence[Job], store: Store, parallel: int, arguments: tuple[str, ...], display: Display
+    jobs: Sequence[Job],
+    store: Store,
+    parallel: int,
+    arguments: tuple[str, ...],
+    display: Display,
+    log: Logger | None = None,
 ) -> list[Outcome]:
     """Run what is not done, at most `parallel` jobs at once; a failing job does not stop the others.
 
-    Returns one outcome a job, in the order of `jobs`.
+    Curves go to `log`. Returns one outcome a job, in the order of `jobs`.
     """
-    scheduler = _Scheduler(store, parallel, arguments, display)
+    scheduler = _Scheduler(store, parallel, arguments, display, log)
     return scheduler.run(jobs)
 
 
@@ -72,7 +77,7 @@ def record_of(job: Job, store: Store) -> Record | None:
     return store.folder(job.identity).record()
 
 
-def order_of(job: Job, store: Store, arguments: tuple[str, ...]) -> Order:
+def order_of(job: Job, store: Store, arguments: tuple[str, ...], log: Logger | None = None) -> Order:
     """What a worker needs to run the job; BenchError where the row that it starts from left no checkpoint."""
     start = None
     if job.start is not None:
@@ -92,12 +97,15 @@ def order_of(job: Job, store: Store, arguments: tuple[str, ...]) -> Order:
         pins=job.row.pins.get(job.tier),
         arguments=arguments,
         asked=Asked(job.suite, job.row.id, job.tier, job.repetition),
+        log=log,
     )
 
 
 class _Scheduler:
-    def __init__(self, store: Store, parallel: int, arguments: tuple[str, ...], display: Display) -> None:
-        self.store, self.parallel, self.arguments, self.display = store, parallel, arguments, display
+    def __init__(
+        self, store: Store, parallel: int, arguments: tuple[str, ...], display: Display, log: Logger | None
+    ) -> None:
+        self.store, self.parallel, self.arguments, self.display, self.log = store, parallel, arguments, display, log
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, tuple[Job, subprocess.Popen[str]]] = {}
         self.messages: Queue[tuple[str, str | None]] = Queue()
@@ -147,7 +155,7 @@ class _Scheduler:
     def _launch(self, job: Job) -> None:
         folder = self.store.folder(job.identity)
         folder.path.mkdir(parents=True, exist_ok=True)
-        folder.ask(order_of(job, self.store, self.arguments).model_dump_json(indent=1))
+        folder.ask(order_of(job, self.store, self.arguments, self.log).model_dump_json(indent=1))
         with folder.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bench.run.worker", str(folder.path), str(os.getpid())],

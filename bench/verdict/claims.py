@@ -48,6 +48,8 @@ class ClaimVerdict:
     environments_p: float | None
     """Of no difference between environments; None where that cannot be told."""
     repetitions: tuple[int, ...]
+    differences: tuple[float, ...]
+    """One a repetition, points; positive in the direction that the paper claims."""
     collapsed: int
     """Runs of its rows that lie far below the others of the row."""
     message: str = ""
@@ -83,6 +85,7 @@ class ClaimVerdict:
             "environments": [environment._asdict() for environment in self.environments],
             "environments_p": self.environments_p,
             "repetitions": list(self.repetitions),
+            "differences": list(self.differences),
             "collapsed": self.collapsed,
             "message": self.message,
             "tainted": self.taint,
@@ -101,7 +104,8 @@ def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> Cl
         found = Pairs((), f"group {parts(claim.metric).group}: {why}")
     family = suite.family(claim.id)
     planned = planned_number(suite, results.tier)
-    answer = judge_claim(_question(claim, _differences(claim, found), family))
+    differences = _differences(claim, found)
+    answer = judge_claim(_question(claim, differences, family))
     if results.tier != "paper":
         # On other data a gain has another size.
         answer = answer._replace(size=None)
@@ -116,7 +120,7 @@ def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> Cl
     elif regime.regime == "out":
         status = "out of regime"
     by_key: dict[str, list[float]] = {}
-    for pair, difference in zip(found.pairs, _differences(claim, found), strict=True):
+    for pair, difference in zip(found.pairs, differences, strict=True):
         by_key.setdefault(pair.key, []).append(difference)
     taints = [run.taint for pair in found.pairs for run in pair.runs if run.taint]
     return ClaimVerdict(
@@ -131,6 +135,7 @@ def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> Cl
         tuple(Environment(key, len(values), fmean(values)) for key, values in by_key.items()),
         p_of_no_difference(list(by_key.values())),
         tuple(pair.repetition for pair in found.pairs),
+        tuple(differences),
         _collapsed(claim, found),
         "; ".join(filter(None, _said(results, claim, answer, found))),
         taints[0] if taints else None,

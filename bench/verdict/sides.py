@@ -17,8 +17,10 @@ from bench.plan.changes import changes
 from bench.plan.jobs import plan
 from bench.records.record import Record
 from bench.records.store import LOCAL, Store
-from bench.schema.load import load_suite
+from bench.schema.load import Located, load_suite
 from bench.schema.suite import Tier
+from bench.verdict.baseline import load as load_baseline
+from bench.verdict.kept import kept_predictions
 
 _ROW = re.compile(r"(?P<suite>[^:]+):(?P<row>[^:]+)(:(?P<seed>\d{1,9}))?")
 _IDENTITY = re.compile(r"[0-9a-f]{6,64}")
@@ -71,13 +73,28 @@ def _of_row(root: Path, suite: str, row: str, tier: Tier | None, seed: int) -> S
     store = ExternalStore(root, located.name, tier)
     if store.record_file(row, seed).exists():
         return _external(store, row, seed, store.load(row, seed))
+    if (side := _committed(located, row, seed, tier)) is not None:
+        return side
     raise UsageError(f"{store.asked(row, seed).name} has no record; `qdet-bench run` or `submit` makes one")
+
+
+def _committed(located: Located, row: str, seed: int, tier: Tier) -> Side | None:
+    """The baseline's record, where its predictions are committed too."""
+    baseline = load_baseline(located, tier)
+    record = None if baseline is None else baseline.record(row, seed)
+    if record is None or not (path := kept_predictions(located.root, record)).is_file():
+        return None
+    return Side(f"{record.provenance.asked_by} (committed)", record, path)
 
 
 def _local(store: Store, identity: str) -> Side | None:
     folder = store.folder(identity)
     record = folder.record()
-    return None if record is None else Side(record.provenance.asked_by, record, folder.predictions)
+    if record is None:
+        return None
+    kept = kept_predictions(store.root, record)
+    here = folder.predictions.exists() or not kept.is_file()
+    return Side(record.provenance.asked_by, record, folder.predictions if here else kept)
 
 
 def _external(store: ExternalStore, row: str, seed: int, record: ExternalRecord) -> Side:

@@ -1,0 +1,101 @@
+"""What a method recorded of itself (`facts`), drawn by its form alone: a new method needs no line here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+from bench.report.html.axis import Axis, axis
+from bench.report.html.curves import Curves, curves
+from bench.report.html.rows import label
+from bench.report.sections import Section
+
+FEW = 4
+"""Numbers by name from which on they are drawn as bars; fewer are written as words."""
+
+
+class Bars(NamedTuple):
+    """A number by name."""
+
+    scale: Axis
+    zero: float
+    bars: tuple[tuple[str, float, str], ...]
+    """Name, place of the bar's end, and the number in words."""
+
+
+class Fact(NamedTuple):
+    """One entry of what a method tells; exactly one of the forms is there."""
+
+    name: str
+    kind: Literal["value", "bars", "curve", "table", "facts"]
+    value: str = ""
+    bars: Bars | None = None
+    curve: Curves | None = None
+    heads: tuple[str, ...] = ()
+    lines: tuple[tuple[str, ...], ...] = ()
+    facts: tuple["Fact", ...] = ()
+
+
+class RowFacts(NamedTuple):
+    """Of the first run of a row that tells something."""
+
+    label: str
+    anchor: str | None
+    repetition: int
+    methods: tuple[Fact, ...]
+
+
+def told(section: Section) -> Iterator[RowFacts]:
+    """In the order of the rows."""
+    for row in section.results.rows:
+        found = next((job for job in row.jobs if job.record is not None and job.record.facts), None)
+        if found is not None and found.record is not None:
+            methods = tuple(fact(name, value) for name, value in found.record.facts.items())
+            yield RowFacts(label(row.row), section.anchor(row.row.id), found.job.repetition, methods)
+
+
+def fact(name: str, value: Any) -> Fact:
+    """The form that fits: curve, bars by name, table, further facts, or the value in words."""
+    name = name.replace("_", " ")
+    if isinstance(value, Mapping) and value:
+        return _mapping(name, value)
+    if isinstance(value, list | tuple) and len(value) >= FEW:
+        if all(_is_number(v) for v in value):
+            return _curve(name, "step", [(float(k), float(v)) for k, v in enumerate(value, 1)])
+        if all(isinstance(v, list | tuple) and len(v) == 2 and all(map(_is_number, v)) for v in value):
+            return _curve(name, "x", sorted((float(a), float(b)) for a, b in value))
+    return Fact(name, "value", value=text(value))
+
+
+def _mapping(name: str, value: Mapping[str, Any]) -> Fact:
+    if len(value) >= FEW and all(_is_number(v) for v in value.values()):
+        return Fact(name, "bars", bars=_bars(value))
+    if all(isinstance(v, Mapping) and not any(isinstance(w, Mapping) for w in v.values()) for v in value.values()):
+        heads = tuple(dict.fromkeys(key for line in value.values() for key in line))
+        lines = tuple((key, *(text(line.get(head, "")) for head in heads)) for key, line in value.items())
+        return Fact(name, "table", heads=("", *heads), lines=lines)
+    if len(value) >= FEW and not any(isinstance(v, Mapping | list | tuple) for v in value.values()):
+        return Fact(name, "table", heads=("", name), lines=tuple((key, text(v)) for key, v in value.items()))
+    return Fact(name, "facts", facts=tuple(fact(key, v) for key, v in value.items()))
+
+
+def _bars(value: Mapping[str, float]) -> Bars:
+    scale = axis(value.values(), zero=True)
+    return Bars(scale, scale.at(0.0), tuple((key, scale.at(v), text(v)) for key, v in value.items()))
+
+
+def _curve(name: str, x_name: str, points: list[tuple[float, float]]) -> Fact:
+    return Fact(name, "curve", curve=curves(name, x_name, name, [points]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def text(value: Any) -> str:
+    """As a cell: four digits of a number, lists with commas."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(text, value))
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {text(v)}" for key, v in value.items())
+    return str(value)

@@ -1,0 +1,78 @@
+"""From sections to the one file: the templates, and what they are given."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from bench.report import answers
+from bench.report.claim_words import WORDS, slug
+from bench.report.html import (
+    agreement,
+    axis,
+    categories,
+    curves,
+    facts,
+    forest,
+    pareto,
+    pictures,
+    provenance,
+    rows,
+)
+from bench.report.sections import Section, grouped
+
+TEMPLATES = Environment(
+    loader=PackageLoader("bench.report.html"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(sections: Sequence[Section], command: str, revision: str | None, images: str | None = None) -> str:
+    """The page, with detections on these `images` (`bench.evaluation.choice`); it loads nothing from anywhere."""
+    page = TEMPLATES.get_template("page.html.j2")
+    return page.render(
+        groups=grouped(sections),
+        pareto=pareto.fields(sections),
+        pictures=partial(pictures.pictures, images=images),
+        units=pareto.UNITS,
+        short=axis.short,
+        command=command,
+        revision=revision,
+        words=WORDS,
+        slug=slug,
+        answer=answers.answer,
+        headlines=answers.headlines,
+        overview=answers.overview,
+        signed=axis.signed,
+        forests=forest.forests,
+        rows=rows.rows,
+        agreement=agreement.agreement,
+        categories=categories.categories,
+        training=curves.training,
+        told=facts.told,
+        runs_of=provenance.runs_of,
+        environments=provenance.environments(sections),
+        record_key=provenance.key,
+        records=_script(provenance.raw_records(sections)),
+        style=_asset("style.css"),
+        script=_asset("page.js"),
+    )
+
+
+def _asset(name: str) -> Markup:
+    """A file of ours that stands in the page as it is."""
+    loader = TEMPLATES.loader
+    assert loader is not None
+    return Markup(loader.get_source(TEMPLATES, name)[0])
+
+
+def _script(value: Any) -> Markup:
+    """JSON within a `script` element, which a `</script>` in a text must not end."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))

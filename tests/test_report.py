@@ -1,0 +1,305 @@
+"""`report`: one file that shows what the records say, no more and no less."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import located, measure_all, record_data, suite_data
+from pages import Page
+
+from bench.cli.main import main
+from bench.plan.jobs import plan
+from bench.records.files import write_json
+from bench.records.store import Store
+from bench.report.answers import answer
+from bench.report.claim_words import WORDS
+from bench.report.html import categories, curves, facts, pareto
+from bench.report.html.axis import MARGIN, axis, log_axis, short
+from bench.report.html.forest import forests
+from bench.report.html.page import render
+from bench.report.sections import Section, find_sections, grouped
+from bench.schema.load import Located, load_all
+from bench.verdict.baseline import accept
+from bench.verdict.gather import gather
+
+PROJECT = Path(__file__).parents[1]
+MOST_BYTES = 8_000_000
+CLAIM = {"id": "gain", "text": "LSQ beats FP+ft", "source": "Table 9", "kind": "difference", "metric": "AP",
+         "rows": ["lsq", "fp-ft"], "published": 0.5}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def committed() -> list[Section]:
+    suites, errors = load_all(PROJECT)
+    assert not errors
+    return find_sections(suites, ["committed"])
+
+
+@pytest.fixture(scope="module")
+def text(committed: list[Section]) -> str:
+    return render(committed, "qdet-bench report", None)
+
+
+def claiming(root: Path, gains: list[float]) -> Located:
+    """A suite whose claim has these differences, in points, on as many repetitions."""
+    data = suite_data(claims=[CLAIM])
+    data["tiers"]["mini"]["seeds"] = len(gains)
+    suite = located(root, data)
+    for job in plan(suite, "mini"):
+        gain = gains[job.repetition] if job.row.id == "lsq" else 0.0
+        write_json(Store(root).folder(job.identity).record_file, record_data(job, 0.5 + gain / 100))
+    return suite
+
+
+def one(suite: Located, **changes: Any) -> Section:
+    (section,) = find_sections([suite], ["local"], **changes)
+    return section
+
+
+def test_the_committed_records_make_one_small_file_that_loads_nothing(text: str) -> None:
+    page = Page(text)
+    assert len(text.encode()) <= MOST_BYTES
+    assert not page.outside
+    assert not page.broken
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link.startswith("#") for link in page.links)
+
+
+def test_every_committed_number_leads_to_its_runs(committed: list[Section], text: str) -> None:
+    numbers = 0
+    for section in committed:
+        for row, line in zip(section.table.row_ids, section.table.rows, strict=True):
+            for cell, column in zip(line, section.table.columns, strict=True):
+                if column.numeric and re.match(r"\d+\.", cell):
+                    assert f'<a href="#{section.anchor(row)}">{cell}</a>' in text
+                    numbers += 1
+    assert numbers > 300
+
+
+def test_every_run_shows_record_command_environment_commit_and_pin(committed: list[Section], text: str) -> None:
+    raw = json.loads(re.search(r'id="records">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
+    for section in committed:
+        for job in section.results.jobs:
+            if (record := job.record) is not None:
+                assert raw[f"{record.identity[:16]}-{record.environment_key[:8]}"]["protocol"] == record.protocol
+                shown = (record.identity[:12], (record.provenance.commit or "")[:12], record.data.pin[:19])
+                assert all(f"<code>{part}</code>" in text for part in shown)
+                assert f'id="environment-{record.environment_key}"' in text
+
+
+def test_away_from_tier_paper_every_section_says_that_it_confirms_nothing(committed: list[Section], text: str) -> None:
+    for group in grouped(committed):
+        if group.of_paper and not any(section.tier == "paper" for section in group.sections):
+            assert "none of this confirms or refutes" in answer(group)[2]
+    articles = re.findall(r'<article class="suite".*?</article>', text, re.S)
+    assert len(articles) == len(committed)
+    for article, section in zip(articles, [s for g in grouped(committed) for s in g.sections], strict=True):
+        assert f"tier {section.tier}" in article
+        assert section.table.data in article
+
+
+def test_a_claim_is_drawn_where_its_numbers_are(tmp_path: Path) -> None:
+    (family,) = forests(one(claiming(tmp_path, [1.0, 1.4, 1.2, 1.1])))
+    (mark,) = family.marks
+    answer_ = mark.found.answer
+    assert mark.found.differences == pytest.approx([1.0, 1.4, 1.2, 1.1])
+    assert mark.at == pytest.approx(family.scale.at(1.175))
+    assert (mark.low, mark.high) == (family.scale.at(answer_.lower or 0), family.scale.at(answer_.upper or 0))
+    assert [at for at, _ in mark.runs] == pytest.approx([family.scale.at(v) for v in (1.0, 1.4, 1.2, 1.1)])
+    assert mark.paper_at == family.scale.at(0.5)
+    assert family.zero == family.scale.at(0.0) == pytest.approx(MARGIN)
+
+
+@pytest.mark.parametrize(
+    ("gains", "word"),
+    [([1.0, 1.4, 1.2, 1.1], "hold"), ([-1.0, -1.4, -1.2, -1.1], "fail"), ([-9.0, 9.0, 1.0, 2.0], "inconclusive")],
+)
+def test_the_answer_is_made_from_the_verdicts(tmp_path: Path, gains: list[float], word: str) -> None:
+    (group,) = grouped([one(claiming(tmp_path, gains))])
+    measured, judged, scope = answer(group)
+    assert "All 9 planned runs are done, at tier mini on Shapes-VOC (generated drawings, 64 px)" in measured
+    assert word in judged
+    assert "none of this confirms or refutes" in scope
+
+
+def test_a_claim_of_one_run_has_no_interval(tmp_path: Path) -> None:
+    (family,) = forests(one(claiming(tmp_path, [1.0])))
+    assert (family.marks[0].low, family.marks[0].gain) == (None, "+1.00, no interval")
+
+
+def test_every_verdict_on_a_claim_has_a_word_of_its_own() -> None:
+    from typing import get_args
+
+    from bench.verdict.claims import Status
+
+    statuses = {word for part in get_args(Status) for word in (get_args(part) or (part,))}
+    assert {*WORDS} == statuses
+    assert len({word.sign for word in WORDS.values()}) == len(WORDS)
+
+
+def test_what_was_measured_here_stands_apart_from_what_is_committed(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    measure_all(suite, fp=0.5)
+    accept(gather(suite, "mini"))
+    measure_all(suite, fp=0.6)
+    sections = find_sections([suite], ["committed", "local"])
+    page = render(sections, "qdet-bench report", None)
+    assert [section.origin for section in sections] == ["committed", "local"]
+    assert "50.00 †" in page
+    assert "60.00 †" in page
+    assert "measured here" in page
+    assert not Page(page).broken
+
+
+def test_compare_shows_how_each_mean_moved(tmp_path: Path) -> None:
+    before, now = located(tmp_path / "before"), located(tmp_path / "now")
+    for suite, fp in ((before, 0.5), (now, 0.52)):
+        measure_all(suite, fp=fp)
+        accept(gather(suite, "mini"))
+    main(["--root", str(now.root), "report", "--compare", str(before.root), "--output", str(tmp_path / "r.html")])
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "change of AP" in page
+    assert "+2.00" in page
+
+
+def test_text_of_a_suite_cannot_become_markup(tmp_path: Path) -> None:
+    nasty = "<script>alert(1)</script> & </style>"
+    data = suite_data(title=nasty)
+    data["rows"][1]["note"] = nasty
+    suite = located(tmp_path, data)
+    measure_all(suite)
+    for job in plan(suite, "mini"):
+        changed = record_data(job)
+        changed["provenance"]["arguments"] = [nasty]
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    page = render([one(suite)], "qdet-bench report", None)
+    assert "<script>alert" not in page
+    assert page.count("</style>") == 1
+    assert page.count("</script>") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--suite", "toy/absent"], "toy/absent"),
+        (["--compare", "nowhere"], "--compare nowhere: there is no folder baselines/"),
+        (["--committed"], "there is nothing to show"),
+        (["--output", "."], "is a folder"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(
+    tmp_path: Path, options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    located(tmp_path)
+    assert main(["--root", str(tmp_path), "report", *options]) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+
+
+def test_it_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from bench.cli.main import main; "
+        f"main(['report', '--suite', 'hqod/table1', '--output', {str(tmp_path / 'r.html')!r}]); "
+        "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def test_axes_hold_their_values_and_have_round_ticks() -> None:
+    scale = axis([3.2, 17.9], zero=True)
+    assert [tick.label for tick in scale.ticks] == ["0", "5", "10", "15", "20"]
+    assert scale.at(0) == MARGIN
+    assert scale.at(20) == 100 - MARGIN
+    assert scale.at(10) == pytest.approx(50)
+    assert axis([-0.31, 0.4]).ticks[0].label.startswith("\N{MINUS SIGN}0.4")
+    assert axis([]).ticks
+    assert axis([5.0]).low < 5 < axis([5.0]).high
+    logs = log_axis([1e6, 1e9])
+    assert logs.at(1e6) < logs.at(1e7) < logs.at(1e9)
+    assert [short(v) for v in (12, 1234, 5.6e6, 7e9)] == ["12", "1.23 k", "5.6 M", "7 G"]
+
+
+@pytest.fixture(scope="module")
+def clouds(committed: list[Section]) -> list[pareto.Field]:
+    return pareto.fields(committed)
+
+
+def test_only_rows_of_one_data_set_share_a_picture_of_accuracy_and_cost(clouds: list[pareto.Field]) -> None:
+    assert len(clouds) > 2
+    assert len({(field.tier, field.data, field.metric) for field in clouds}) == len(clouds)
+
+
+def test_the_front_holds_what_no_other_row_beats(clouds: list[pareto.Field]) -> None:
+    for field in clouds:
+        for cloud in field.clouds:
+            front = {id(point) for point, _, _, on_front, _ in cloud.places if on_front}
+            for point in field.points:
+                cost = point.cost(cloud.kind)
+                cheaper = [o for o in field.points if o.cost(cloud.kind) < cost and o.ap >= point.ap]
+                better = [o for o in field.points if o.cost(cloud.kind) <= cost and o.ap > point.ap]
+                assert (id(point) in front) == (not cheaper and not better)
+
+
+def test_a_category_is_compared_with_the_rows_control(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    for job in plan(suite, "mini"):
+        ap = {"fp": 0.5, "fp-ft": 0.55, "lsq": 0.3}[job.row.id]
+        categories_ = {"circle": {"AP": ap}, "square": {"AP": ap + (0.1 if job.row.id == "lsq" else 0)}}
+        changed = record_data(job, ap, per_category=categories_) | {"metrics": {"AP": ap, "round.AP": ap / 2}}
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    found = categories.categories(one(suite))
+    assert found is not None
+    assert [(own, control) for own, control, _ in found.heads] == [("FP+ft 32/32", "FP 32/32"), ("LSQ 2/2", "FP 32/32")]
+    points = {name: [c.points if c else None for c in changes] for name, changes in found.lines}
+    assert points["circle"] == pytest.approx([5.0, -20.0])
+    assert points["square"] == pytest.approx([5.0, -10.0])
+    assert points["group round"] == pytest.approx([2.5, -10.0])
+    assert found.lines[0][0] == "circle", "the most hurt first"
+
+
+FACTS = {
+    "detptq": {"fixed": {"1": 0.4, "2": 0.3, "2.4": 0.2, "4": 0.5}, "choice": {f"site{k}": "2.4" for k in range(5)},
+               "curve": [0.5, 0.4, 0.35, 0.3], "held_out": {"fixed": 0.3, "chosen": 0.2}, "passes": 60.5},
+    "lapq": {"samples": [[2.0, 0.5], [2.4, 0.4], [3.0, 0.6], [4.0, 0.9]]},
+    "fisher": {"choices": [2, 4, 8], "layers": {f"conv{k}": {"sensitivity": 0.1 * k, "bits": 4} for k in range(5)}},
+}  # fmt: skip
+
+
+def test_facts_are_drawn_by_their_form() -> None:
+    found = {fact.name: fact for name, value in FACTS.items() for fact in facts.fact(name, value).facts}
+    kinds = {name: fact.kind for name, fact in found.items()}
+    assert kinds == {
+        "fixed": "bars",
+        "choice": "table",
+        "curve": "curve",
+        "held out": "facts",
+        "passes": "value",
+        "samples": "curve",
+        "choices": "value",
+        "layers": "table",
+    }
+    assert found["layers"].heads == ("", "sensitivity", "bits")
+    assert found["layers"].lines[1] == ("conv1", "0.1", "4")
+
+
+def test_facts_curves_and_scores_of_a_record_are_in_the_page(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    training = {"steps": 100, "first_loss": 2.0, "last_loss": 1.0, "curve": [2.0, 1.5, 1.2, 1.0]}
+    for job in plan(suite, "mini"):
+        changed = record_data(job, 0.5, facts=FACTS, training=training)
+        changed["evaluations"] = [{"step": 50, "metrics": {"AP": 0.25}}]
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    section = one(suite)
+    (first, *_) = curves.training(section)
+    assert first.scores is not None and first.losses is not None
+    assert [words for _, _, words in first.scores.dots] == ["step 50: 25", "step 100: 50"]
+    assert len(first.losses.lines[0].split()) == 4
+    page = render([section], "qdet-bench report", None)
+    assert "sensitivity" in page
+    assert "site4" in page
+    assert not Page(page).broken
