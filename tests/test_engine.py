@@ -64,6 +64,8 @@ def test_a_record_holds_its_provenance(smoke_root: Path) -> None:
     assert set(record.cost.phases) == {"data", "build", "calibrate", "train", "predict", "score"}
     assert all(phase.peak_mib > 100 and phase.cpu_s is not None for phase in record.cost.phases.values())
     assert set(record.per_category) == {c for c in record.per_category if "-" in c} and len(record.per_category) == 20
+    assert record.category_images is not None and record.category_images.keys() == record.per_category.keys()
+    assert all(values.keys() == record.metrics.keys() for values in record.per_category.values())
 
 
 def test_scores_come_from_the_saved_predictions(smoke_root: Path) -> None:
