@@ -55,10 +55,10 @@ class BitBudget:
             "used": float(table[np.arange(len(table)), chosen].sum()),
             "layers": {
                 site.name: {
-                    "sensitivity": float(of.sum()),
+                    "sensitivity": _short(float(of.sum())),
                     "bits": bits[site.name],
                     "weights": int(np.prod(site.shape)),
-                    "costs": each,
+                    "costs": [_short(cost) for cost in each],
                 }
                 for site, of, each in zip(placement.weights, importance, costs, strict=True)
             },
@@ -96,6 +96,11 @@ class BitBudget:
                 found[module] += count * inputs.get((module, call), FP_BITS)
         model.train(training)
         return list(found.values())
+
+
+def _short(value: float) -> float:
+    """Six digits, as many as a record needs."""
+    return float(f"{value:.6g}")
 
 
 def weights_of(model: nn.Module, sites: Sequence[WeightSite]) -> dict[str, Tensor]:
