@@ -72,6 +72,7 @@ def test_the_softmax_heads_loss_by_hand() -> None:
     # Weights 1, 1 and the background's 0.1, also in what the sum is divided by.
     expected = (each[0] + each[1] + 0.1 * each[2]) / 2.1
     assert found["loss_cls"] == pytest.approx(expected, rel=1e-6)
+    assert round(expected, 3) == 0.286
     assert found["loss_bbox"] == pytest.approx(0, abs=1e-9) and found["loss_iou"] == pytest.approx(0, abs=1e-6)
 
 
@@ -84,6 +85,7 @@ def test_the_sigmoid_heads_loss_by_hand(name: str, weight: float) -> None:
     queries = [([3, 0, 1], 0), ([0, 0, 2], 2), ([0, 0, 1], None)]
     total = sum(_focal(x, k == true) for scores, true in queries for k, x in enumerate(scores))
     assert found["loss_cls"] == pytest.approx(weight * total / 2, rel=1e-5)
+    assert round(total / 2, 3) == 0.852
     assert found["loss_bbox"] == pytest.approx(0, abs=1e-9) and found["loss_iou"] == pytest.approx(0, abs=1e-6)
 
 
