@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, add_tier, print_json
@@ -44,6 +45,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--keep", action="store_true", help="with --cost: write it to results/SUITE.TIER.cost.json, for the report"
     )
+    parser.add_argument(
+        "--plots",
+        metavar="FOLDER",
+        type=Path,
+        help="with --quantizers: draw there what methods allocated, one PNG for all rows of equal bits",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -55,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.keep and not args.cost:
         raise UsageError("--keep belongs to --cost")
+    if args.plots is not None and not args.quantizers:
+        raise UsageError("--plots needs --quantizers")
     located = load_suite(args.suite, args.root)
     if args.expanded:
         _print(expanded(located), args)
@@ -171,10 +180,22 @@ def _placements(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:
         key = job.protocol.model_dump_json(include={"detector", "policy", "bits", "methods"})
         if key not in made:
             made[key] = _placement(job, args)
-        rows.append({"id": job.row.id, "bits": str(job.row.bits), **made[key]})
+        rows.append({"id": job.row.id, "bits": str(job.row.bits), **made[key], **_allocated(job, args)})
     if not rows:
         raise BenchError(f"{args.suite}: no row that runs at tier {args.tier} has quantizers")
+    if args.plots is not None:
+        _draw([row for row in rows if isinstance(row.get("allocated"), dict)], args)
     return {"rows": rows}
+
+
+def _draw(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    if not rows:
+        raise BenchError(f"{args.suite}: no row has run whose method allocates bits, so there is nothing to draw")
+    from bench.report.bits_plot import draw_bits
+
+    for bits in dict.fromkeys(row["bits"] for row in rows):
+        allocated = {row["id"]: row["allocated"] for row in rows if row["bits"] == bits}
+        draw_bits(args.plots / f"bits-{bits.replace('/', '-')}.png", allocated)
 
 
 def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
@@ -192,6 +213,18 @@ def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
         **_sites(placement, quantizers_of(job, placement)),
         "full_precision": list(placement.fp),
     }
+
+
+def _allocated(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
+    """What a method of the row gave its weights in place of the row's bits, as its record has it."""
+    from bench.records.store import Store
+    from bench.schema.methods import BudgetOptions
+
+    names = [use.name for use in job.protocol.methods if isinstance(use.parsed, BudgetOptions)]
+    if not names:
+        return {}
+    record = Store(args.root.resolve()).folder(job.identity).record()
+    return {"allocated": "when the row runs" if record is None else record.facts[names[0]]}
 
 
 def _costs(jobs: "list[Job]", args: argparse.Namespace) -> dict[str, Any]:

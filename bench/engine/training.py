@@ -64,6 +64,11 @@ class _Watch(Hook):  # type: ignore[misc]
         self.total, self.progress = total, progress
         self.losses: list[float] = []
 
+    @property
+    def done(self) -> float:
+        """Share of the training that lies behind, 0 to below 1."""
+        return len(self.losses) / self.total
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if self.frozen_norm:
             for name, module in runner.model.named_modules():
@@ -142,7 +147,7 @@ def train(
     _deterministic()
     runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
-    with reshaped(model, reshapes), _regularised(model, regularisers):
+    with reshaped(model, reshapes), _regularised(model, regularisers, watch):
         try:
             runner.train()
         except RuntimeError as error:
@@ -161,7 +166,7 @@ def _deterministic() -> None:
 
 
 @contextmanager
-def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[None]:
+def _regularised(model: nn.Module, regularisers: list[Regulariser], watch: _Watch) -> Iterator[None]:
     if not regularisers:
         yield
         return
@@ -170,7 +175,7 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser]) -> Iterator[
 
     def loss(batch_inputs: torch.Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
         terms = dict(plain(batch_inputs, batch_data_samples))
-        batch = {"inputs": batch_inputs, "data_samples": batch_data_samples}
+        batch = {"inputs": batch_inputs, "data_samples": batch_data_samples, "progress": watch.done}
         # A regulariser may ask for the detector's own loss once more.
         patched.loss = plain
         try:

@@ -50,7 +50,8 @@ class Method(Protocol):
         outputs, `batch("loss")` gives its training losses, `batch.samples` hold the targets."""
 
     def regulariser(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
-        """A scalar that is added to the training loss of `batch` (`inputs` [n, 3, h, w] and `data_samples`).
+        """A scalar that is added to the training loss of `batch`: `inputs` [n, 3, h, w], `data_samples`, and
+        `progress`, the share of the training that lies behind (0 at the first step, always below 1).
 
         It may run the model again, also for its losses: these are then the detector's own, without regularisers.
         """

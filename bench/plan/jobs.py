@@ -11,10 +11,11 @@ from bench.data.weights import absent_checkpoint
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import derive_seed, identity
 from bench.schema.catalog import detector_facts
+from bench.schema.group import with_categories
 from bench.schema.load import Located
-from bench.schema.methods import facts
+from bench.schema.methods import facts, options_model
 from bench.schema.protocol import Protocol, Seeds, VersionedDetector, VersionedMethod
-from bench.schema.suite import MOST_SEEDS, Row, Tier, TierSpec
+from bench.schema.suite import MOST_SEEDS, MethodUse, Row, Tier, TierSpec
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def plan(
 class _Builder:
     def __init__(self, located: Located, tier: Tier, spec: TierSpec) -> None:
         self.located, self.tier, self.spec = located, tier, spec
+        self.groups = located.suite.groups_at(tier)
         self.jobs: dict[tuple[str, int], Job] = {}
         self.data = Planned("absent", "absent")
         self.absent: tuple[str, ...] = ()
@@ -145,11 +147,17 @@ class _Builder:
         absent = absent_checkpoint(init, self.located.root) if row.start is None else None
         return (absent,) if absent else ()
 
+    def _options(self, use: MethodUse) -> dict[str, Any]:
+        """As declared; a built-in's group of categories is written out."""
+        if options_model(use.name) is None:
+            return use.options
+        return with_categories(use.options, self.groups, self.spec.data)
+
     def _protocol(self, row: Row, repetition: int, start: Job | None) -> Protocol:
         suite, spec = self.located.suite, self.spec
         quantized, recipe = not row.bits.is_fp, spec.recipe(row)
         methods = tuple(
-            VersionedMethod(name=use.name, version=facts(use.name).version, options=use.options)
+            VersionedMethod(name=use.name, version=facts(use.name).version, options=self._options(use))
             for use in spec.methods(row)
         )
         parts = [f"data:{spec.data.kind}", f"metric:{spec.metric.variant}", "prediction"]

@@ -26,15 +26,15 @@ class Footprint(NamedTuple):
 
 def footprint(model: nn.Module, forward: Callable[[], Any], placement: Placement | None) -> Footprint:
     """Count in the pass `forward` of `model`, which has no quantizers yet; None: nothing is quantized."""
-    macs = _macs(model, forward)
+    found = macs(model, forward)
     weights, inputs = _bits(placement)
     return Footprint(
         parameters=sum(p.numel() for p in model.parameters()),
         bytes=sum(p.numel() * weights.get(name, FP_BITS) for name, p in model.named_parameters()) // 8,
-        macs=sum(macs.values()),
+        macs=sum(found.values()),
         bops=sum(
             count * weights.get(f"{module}.weight", FP_BITS) * inputs.get((module, call), FP_BITS)
-            for (module, call), count in macs.items()
+            for (module, call), count in found.items()
         ),
     )
 
@@ -47,8 +47,8 @@ def _bits(placement: Placement | None) -> tuple[dict[str, int], dict[tuple[str, 
 
 
 @torch.no_grad()
-def _macs(model: nn.Module, forward: Callable[[], Any]) -> "Counter[tuple[str, int]]":
-    """By the layer and the number of its call in the pass."""
+def macs(model: nn.Module, forward: Callable[[], Any]) -> "Counter[tuple[str, int]]":
+    """MACs of the pass `forward`, by the layer and the number of its call."""
     found: Counter[tuple[str, int]] = Counter()
     calls: Counter[str] = Counter()
 

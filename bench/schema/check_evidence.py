@@ -18,6 +18,9 @@ def evidence_faults(suite: Suite) -> Iterator[Fault]:
                 yield Fault(("claims", i, "rows"), f"claim {claim.id!r}: the arms of an interaction have other {text}")
     for i, limit in enumerate(suite.regime):
         if limit.row in rows and limit.reference in rows and limit.row != limit.reference:
+            # The very model that an untrained row starts from is the fairest control of it.
+            if rows[limit.row].start == limit.reference and rows[limit.row].recipe is None:
+                continue
             for text in _unlike(suite, [rows[limit.row], rows[limit.reference]]):
                 where = f"row {limit.row!r} and its control {limit.reference!r} have other {text}"
                 yield Fault(("regime", i, "reference"), where)

@@ -4,7 +4,7 @@ A group is no part of a job: it changes what is read from records, never what is
 """
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,15 @@ class CategoryGroup(Spec):
             return Builtin(self.categories, self.source or "")
         found = builtin_groups(data.kind).get(self.builtin or "")
         return found if found is None or self.source is None else Builtin(found.categories, self.source)
+
+
+def with_categories(options: Mapping[str, Any], groups: Mapping[str, CategoryGroup], data: DataSpec) -> dict[str, Any]:
+    """Options of a method with the categories of its `group`, where it names one that has them without records."""
+    group = groups.get(str(options.get("group")))
+    fixed = None if group is None else group.fixed(data)
+    if fixed is None:
+        return dict(options)
+    return {**{key: value for key, value in options.items() if key != "group"}, "categories": list(fixed.categories)}
 
 
 Groups = Mapping[str, tuple[str, ...]]

@@ -15,6 +15,7 @@ from bench.schema.author import WrittenSuite
 from bench.schema.check_claims import claim_faults
 from bench.schema.check_evidence import evidence_faults
 from bench.schema.check_groups import group_faults
+from bench.schema.check_options import option_faults
 from bench.schema.check_short import misplaced, short_faults, short_unused
 from bench.schema.checks import faults, unused
 from bench.schema.expand import expand
@@ -165,6 +166,7 @@ def _faults(suite: Suite, root: Path) -> Iterator[Fault]:
     yield from claim_faults(suite)
     yield from evidence_faults(suite)
     yield from group_faults(suite)
+    yield from option_faults(suite)
 
 
 def _option_problems(suite: Suite, source: Source) -> Iterator[tuple[int, str]]:
