@@ -53,3 +53,6 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self._batches)
+
+    def __getitem__(self, k: int) -> Batch:
+        return Batch(self._model, self._batches[k])

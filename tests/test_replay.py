@@ -1,0 +1,80 @@
+"""Passes that compute only what a change reaches, against whole ones, on every detector of the catalogue."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import PROJECT
+from detector_scales import drawn_batch, settle, small_scale
+from torch import Tensor
+
+from bench.calibration.batches import Batches
+from bench.calibration.replay import Replay
+from bench.detectors.build import build_detector
+from bench.engine.place import trace_placement
+from bench.methods.uniform import Uniform
+from bench.quantization.apply import apply, site_names
+from bench.schema.bits import Bits
+from bench.schema.catalog import CATALOG
+from bench.schema.load import load_suite
+
+pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
+
+MINMAX = {"kind": "minmax"}
+
+
+def quantized(name: str, readers: str | None = None) -> tuple[Any, Batches]:
+    """A small detector with 4-bit quantizers, and two batches."""
+    suite = load_suite("detectors/quantized", PROJECT).suite
+    policy = suite.policies[next(row for row in suite.rows if row.detector == name and row.policy).policy or ""]
+    if readers is not None:
+        policy = policy.model_copy(update={"readers": readers})
+    model: Any = build_detector(name, small_scale(name), ("a", "b", "c"), 0)
+    settle(model, drawn_batch(64))
+    placement = trace_placement(model, drawn_batch(64), policy, Bits.parse("4/4"))
+    method = Uniform({"weights": MINMAX, "activations": MINMAX})
+    apply(model, placement, method.make_quantizers(placement))
+    first, second = drawn_batch(64), drawn_batch(64)
+    second["inputs"] = [255 - image for image in second["inputs"]]
+    batches = Batches(model, [first, second])
+    method.calibrate(model, batches)
+    model.eval()
+    return model, batches
+
+
+def flat(outputs: Any) -> list[Tensor]:
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, dict):
+        outputs = [outputs[name] for name in sorted(outputs)]
+    return [x for part in outputs for x in flat(part)]
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(flat(a), flat(b), strict=True))
+
+
+@pytest.mark.parametrize("readers", ["layers", "all"])
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_replayed_pass_is_a_whole_one_to_the_bit(name: str, readers: str) -> None:
+    model, batches = quantized(name, readers)
+    quantizers = list(site_names(model))
+    with torch.no_grad():
+        before = [batches[k]() for k in range(2)]
+    with Replay(model, batches) as replay:
+        for k in range(2):
+            assert same(replay.run(k, keep=True, share=2), before[k])
+        for quantizer in quantizers[:: max(1, len(quantizers) // 12)]:
+            kept = quantizer.step.clone()
+            quantizer.step.mul_(1.7)
+            found = [replay.run(k) for k in (1, 0)]
+            forwards = {layer: layer.__dict__.pop("forward") for layer in replay.layers}
+            with torch.no_grad():
+                whole = [batches[k]() for k in (1, 0)]
+            for layer, forward in forwards.items():
+                layer.__dict__["forward"] = forward
+            assert same(found, whole)
+            quantizer.step.copy_(kept)
+        assert same(replay.run(0), before[0])
+    with torch.no_grad():
+        assert same(batches[1](), before[1])
