@@ -78,3 +78,22 @@ def test_a_replayed_pass_is_a_whole_one_to_the_bit(name: str, readers: str) -> N
         assert same(replay.run(0), before[0])
     with torch.no_grad():
         assert same(batches[1](), before[1])
+
+
+def test_a_batch_by_its_number_is_that_of_a_walk() -> None:
+    data = [{"inputs": image, "data_samples": k} for k, image in enumerate(torch.rand(5, 3, 2, 2))]
+
+    def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"inputs": torch.stack([x["inputs"] for x in items]), "data_samples": [x["data_samples"] for x in items]}
+
+    class Model(torch.nn.Module):
+        def data_preprocessor(self, data: dict[str, Any], _: bool) -> dict[str, Any]:
+            return data
+
+    order = torch.utils.data.SubsetRandomSampler([3, 0, 4, 1, 2], generator=torch.Generator().manual_seed(1))
+    loader = torch.utils.data.DataLoader(data, batch_size=2, sampler=list(order), collate_fn=collate)
+    batches = Batches(Model(), loader)
+    walked = [(batch.inputs, batch.samples) for batch in batches]
+    assert [len(samples) for _, samples in walked] == [2, 2, 1]
+    for k in (2, 0, 1):
+        assert batches[k].samples == walked[k][1] and torch.equal(batches[k].inputs, walked[k][0])
