@@ -58,17 +58,16 @@ class Search:
         sites: Mapping[str, Site],
         loss: Callable[[int, bool], float],
         batches: Sequence[int],
-        first: int | None = None,
+        first: int,
     ) -> None:
         """
         Args:
             sites: by name, in the order of the search.
             loss: of a batch, as the quantizers are now, not below 0; with True the pass is kept for later ones.
             batches: numbers of the choosing batches.
-            first: how many batches all choices of a site see; None: all batches.
+            first: how many batches all choices of a site see.
         """
-        self.sites, self.loss, self.batches = sites, loss, batches
-        self.first = len(batches) if first is None else first
+        self.sites, self.loss, self.batches, self.first = sites, loss, batches, first
 
     def take(self, choices: Mapping[str, int]) -> None:
         """Give every named quantizer its choice."""

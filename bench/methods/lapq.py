@@ -59,7 +59,7 @@ class LAPQ:
         calibrate(model, batches)
         training = model.training
         model.eval()
-        every = list(range(len(batches)))
+        every = range(len(batches))
         with Replay(model, batches) as replay:
             objective = make_objective(o.objective, model, batches, replay, len(every))
 
@@ -85,7 +85,7 @@ class LAPQ:
         model.train(training)
 
     def facts(self, model: nn.Module) -> Mapping[str, Any]:
-        """What was chosen; `docs/ptq.md` describes the entries."""
+        """What was chosen; `docs/detptq.md` describes the entries."""
         return self._facts
 
 

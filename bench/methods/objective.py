@@ -1,5 +1,6 @@
 """How much quantization hurts a detector, as a number that a search may lower."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -74,7 +75,7 @@ class TrainingLoss:
         return total if total == total else float("inf")
 
 
-def mean(objective: Objective, numerators: float, batches: list[int]) -> float:
+def mean(objective: Objective, numerators: float, batches: Sequence[int]) -> float:
     """The loss of these batches from the sum of their numerators; BenchError where it is infinite."""
     value = numerators / max(1, sum(objective.counts[k] for k in batches))
     if value == float("inf"):

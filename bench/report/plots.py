@@ -42,7 +42,7 @@ def draw(
         "iou.png": _intervals(names, found, over, over_name),
         "gap.png": _gaps(names, found),
     }
-    return [_save(figure, folder / name) for name, figure in figures.items()]
+    return [save(figure, folder / name) for name, figure in figures.items()]
 
 
 def draw_detections(
@@ -71,7 +71,7 @@ def draw_detections(
         line[0].set_title(f"image {image}", loc="left", fontsize=7, color="#555555")
     for panel, title in zip(panels[0], ("truth", *names), strict=True):
         panel.set_title(title, fontsize=9)
-    return _save(figure, folder / "detections.png")
+    return save(figure, folder / "detections.png")
 
 
 def _best(detections: Detections, image: int) -> list[Mapping[str, Any]]:
@@ -174,7 +174,8 @@ def _box(panel: Axes, box: Mapping[str, Any], label: str) -> None:
     )  # fmt: skip
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, and return its file; BenchError where nothing can be written there."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI, metadata={"Software": None})

@@ -265,9 +265,9 @@ class DetptqOptions(Spec):
     """The share by which a change must lower the loss; `descent` only."""
     seed: Index | None = None
     """Of the draw; `random` only."""
-    first_batches: Count | None = None
-    """How many batches all metrics of a quantizer are tried on; the better half sees twice as many, and so on. By
-    default all see all. `descent` and `greedy`."""
+    first_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of the choosing batches that all metrics of a quantizer are tried on; the better half sees twice as
+    many, and so on. By default all see all. `descent` and `greedy`."""
     weights: Observer | None = None
     """Finds the step sizes of weights. Without it their metrics are searched too, before those of activations."""
     granularity: Granularity | None = None
@@ -282,8 +282,8 @@ class DetptqOptions(Spec):
             if (getattr(self, name) is not None) != (self.search in searches):
                 needs = "needs" if self.search in searches else "has no"
                 raise ValueError(f"search {self.search} {needs} `{name}`")
-        if self.first_batches is not None and self.search not in ("descent", "greedy"):
-            raise ValueError(f"search {self.search} has no `first_batches`")
+        if self.first_share is not None and self.search not in ("descent", "greedy"):
+            raise ValueError(f"search {self.search} has no `first_share`")
         if len(set(self.candidates)) != len(self.candidates):
             raise ValueError("a metric stands twice in `candidates`")
         return self
