@@ -14,9 +14,12 @@ from bench.detectors.build import build_detector
 from bench.engine.place import trace_placement
 from bench.methods.uniform import Uniform
 from bench.quantization.apply import apply, site_names
+from bench.quantization.placement import place
+from bench.quantization.trace import record_reads
 from bench.schema.bits import Bits
 from bench.schema.catalog import CATALOG
 from bench.schema.load import load_suite
+from bench.schema.placement import Policy
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
 
@@ -97,3 +100,62 @@ def test_a_batch_by_its_number_is_that_of_a_walk() -> None:
     assert [len(samples) for _, samples in walked] == [2, 2, 1]
     for k in (2, 0, 1):
         assert batches[k].samples == walked[k][1] and torch.equal(batches[k].inputs, walked[k][0])
+
+
+def test_a_change_costs_what_it_reaches() -> None:
+    """Of a head shared by five levels, one level's branch behind the quantizer; with no room everything runs again."""
+    model, batches = quantized("retinanet-r18", "layers")
+    with torch.no_grad():
+        before = batches[0]()
+    for room, share in ((2**30, 0.05), (0, 1.0)):
+        with Replay(model, batches, room) as replay:
+            replay.run(0, keep=True)
+            done, whole = replay.computed, replay.whole[0]
+            quantizer = model.quantizers["bbox_head/retina_cls/input1"]
+            quantizer.step.mul_(2.0)
+            changed = replay.run(0)
+            assert 0 < (replay.computed - done) / whole <= share
+            quantizer.step.div_(2.0)
+            assert not same(changed, before) and same(replay.run(0), before)
+            assert replay.whole[0] == whole
+
+
+def test_what_is_changed_in_place_behind_a_layer_is_not_what_was_kept() -> None:
+    """The output is kept before its readers change it, and an input that was changed since counts as another."""
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 4, 1)
+
+        def data_preprocessor(self, data: dict[str, Any], _: bool) -> dict[str, Any]:
+            return data
+
+        def forward(self, inputs: Tensor, samples: Any, mode: str) -> Tensor:
+            y = self.a(inputs).add_(1.0).relu_()
+            z: Tensor = self.b(y)
+            y.mul_(0.5)
+            return z.sub_(y)
+
+    model: Any = Net()
+    data = {"inputs": torch.randn(1, 3, 4, 4), "data_samples": []}
+    batches = Batches(model, [data])
+    policy = Policy(layers=("conv",), first=("a",), last=("b",), parts=("a", "b"), unsigned_after=("relu",))
+    placement = place(model, record_reads(model, ["a", "b"], batches[0]), policy, Bits.parse("4/4"))
+    method = Uniform({"weights": MINMAX, "activations": MINMAX})
+    apply(model, placement, method.make_quantizers(placement))
+    method.calibrate(model, batches)
+    model.eval()
+    with torch.no_grad():
+        before = batches[0]()
+    with Replay(model, batches) as replay:
+        replay.run(0, keep=True)
+        for _ in range(3):
+            assert torch.equal(replay.run(0), before)
+        step = model.quantizers["b/weight"].step
+        step.mul_(3.0)
+        found = replay.run(0, keep=True)
+        assert torch.equal(replay.run(0), found)
+    with torch.no_grad():
+        assert torch.equal(batches[0](), found)
