@@ -7,10 +7,11 @@ how the model is written, and the outputs are those of a whole pass to the bit.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 
 from bench.calibration.batches import Batches, Mode
 from bench.quantization.apply import quantized_layers
@@ -24,10 +25,14 @@ _Call = tuple[QuantLayer, int]
 """A layer and the number of its call in a pass."""
 
 
+_State = tuple[Any, ...]
+"""All that a layer's quantizers hold."""
+
+
 class _Kept(NamedTuple):
     """A call of a layer: what it was made of and what came of it."""
 
-    state: tuple[Any, ...]
+    state: _State
     x: Tensor
     version: int
     """Of x, which others may have changed in place since."""
@@ -89,23 +94,40 @@ class Replay:
 
         def forward(x: Tensor) -> Tensor:
             call: _Call = (layer, layer.call)
-            kept, keeping = self._kept.get((self._batch, call)), self._keeping and call in self._worth
-            state = _state(layer) if keeping or kept is not None else ()
-            if kept is not None and kept.state == state and _unchanged(kept, x):
+            # Whoever counts a model's operations must not see those of this room.
+            with DisableTorchFunction():
+                state, y = self._recall(call, x)
+            if y is not None:
                 layer.next_call()
-                self._sum += self._costs[call][1]
-                return kept.y.clone()
-            y: Tensor = plain(x)
-            # Of a convolution and a linear layer alike: each output value is a sum of as many products.
-            cost = y.numel() * layer.weight[0].numel()
-            self.computed, self._sum = self.computed + cost, self._sum + cost
-            self._costs[call] = (x.nbytes + y.nbytes, cost)
-            if keeping:
-                # What follows may change y in place.
-                self._kept[self._batch, call] = _Kept(state, x, x._version, y.clone())
+                return y
+            y = cast(Tensor, plain(x))
+            with DisableTorchFunction():
+                self._note(call, state, x, y)
             return y
 
         return forward
+
+    def _recall(self, call: _Call, x: Tensor) -> tuple[_State | None, Tensor | None]:
+        """The layer's state, if it is asked for, and the kept output, if it is still that of x."""
+        kept = self._kept.get((self._batch, call))
+        state = _state(*call) if kept is not None or self._keeps(call) else None
+        if kept is None or kept.state != state or not _unchanged(kept, x):
+            return state, None
+        self._sum += self._costs[call][1]
+        return state, kept.y.clone()
+
+    def _note(self, call: _Call, state: _State | None, x: Tensor, y: Tensor) -> None:
+        """Count what was computed, and keep it if it is to be kept."""
+        # Of a convolution and a linear layer alike: each output value is a sum of as many products.
+        cost = y.numel() * call[0].weight[0].numel()
+        self.computed, self._sum = self.computed + cost, self._sum + cost
+        self._costs[call] = (x.nbytes + y.nbytes, cost)
+        if state is not None and self._keeps(call):
+            # What follows may change y in place.
+            self._kept[self._batch, call] = _Kept(state, x, x._version, y.clone())
+
+    def _keeps(self, call: _Call) -> bool:
+        return self._keeping and call in self._worth
 
     def _plan(self, room: int) -> frozenset[_Call]:
         """The calls that are kept, those with the most arithmetic a byte first."""
@@ -117,8 +139,9 @@ class Replay:
         return frozenset(chosen)
 
 
-def _state(layer: QuantLayer) -> tuple[Any, ...]:
-    return tuple(_of_quantizer(q) for q in (layer.held.weight, layer.held.inputs[layer.call]) if q is not None)
+def _state(layer: QuantLayer, call: int) -> _State:
+    quantizers = (layer.held.weight, layer.held.inputs[call])
+    return tuple(_of_quantizer(quantizer) for quantizer in quantizers if quantizer is not None)
 
 
 def _of_quantizer(quantizer: Quantizer) -> tuple[Any, ...]:
