@@ -2,16 +2,20 @@
 
 import json
 import math
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from factories import NAME, job_of, located, store_record
 from torch import Tensor, nn
 
 from bench.calibration.batches import Batches
 from bench.calibration.choice import Search, Site
+from bench.cli.main import main
 from bench.detectors.locations import Locations
 from bench.errors import BenchError, UsageError
 from bench.methods.detptq import DetPTQ
@@ -21,6 +25,7 @@ from bench.quantization.placement import place
 from bench.quantization.trace import record_reads
 from bench.quantization.uniform import UniformQuantizer
 from bench.schema.bits import Bits
+from bench.schema.load import Located
 from bench.schema.placement import Policy
 
 POLICY = Policy(layers=("conv",), first=("a",), last=("c",), parts=("a", "b", "c"), unsigned_after=("relu",))
@@ -83,7 +88,7 @@ def test_a_search_finds_the_same_twice_and_says_what_it_chose(search: str, objec
     model, facts = detptq(search, objective=objective)
     _, again = detptq(search, objective=objective)
     assert facts == again
-    assert list(facts["choice"]) == ["a.input", "b.input", "c.input"]
+    assert facts["order"] == list(facts["choice"]) == ["a.input", "b.input", "c.input"]
     assert set(facts["choice"].values()) <= {"1", "1.5", "2", "2.4", "3", "4", "minmax"}
     assert facts["held_out"]["chosen"] >= 0 and facts["passes"] >= 1
     assert "forward" not in model.a.__dict__
@@ -253,3 +258,39 @@ def test_lapq_takes_the_vertex_and_powell_does_not_lose_by_it() -> None:
 def test_options_that_do_not_fit(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DetPTQ({"candidates": CANDIDATES, "objective": ODOL, "weights": WEIGHTS, **change})
+
+
+def choices(suite: Located, *more: str) -> int:
+    return main(["--root", str(suite.root), "choices", f"{NAME}:lsq", f"{NAME}:lsq:0", *more])
+
+
+def test_what_was_chosen_is_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = located(tmp_path)
+    _, facts = detptq()
+    store_record(suite, job_of(suite, "lsq"), facts={"detptq": facts})
+    assert choices(suite, "--plots", str(tmp_path / "plots")) == 0
+    head, _, line, *_, file = capsys.readouterr().out.strip().splitlines()
+    counts = Counter(facts["choice"].values())
+    assert all(f"{n} x {name}" in line for name, n in counts.items())
+    assert f"{facts['curve'][-1]:.4g}" in line and f"{facts['held_out']['chosen']:.4g}" in line
+    assert "held out" in head and Path(file).read_bytes()[:4] == b"\x89PNG"
+    assert choices(suite, "--json") == 0
+    told = json.loads(capsys.readouterr().out)["records"]
+    assert [one["choice"] for one in told] == [facts["choice"]] * 2
+
+
+@pytest.mark.parametrize("search", ["random", "greedy", "fixed"])
+def test_a_search_without_a_start_or_a_curve_is_printed_and_drawn_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], search: str
+) -> None:
+    suite = located(tmp_path)
+    store_record(suite, job_of(suite, "lsq"), facts={"detptq": detptq(search)[1]})
+    assert choices(suite, "--plots", str(tmp_path)) == 0
+    assert "choices.png" in capsys.readouterr().out
+
+
+def test_a_row_that_does_not_search_has_no_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = located(tmp_path)
+    store_record(suite, job_of(suite, "lsq"))
+    assert choices(suite) == 2
+    assert "no method detptq" in capsys.readouterr().err

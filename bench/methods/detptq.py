@@ -77,6 +77,8 @@ class DetPTQ:
         return {
             "candidates": names,
             "fixed": {names[k]: mean(objective, total, choosing) for k, total in fixed.items()},
+            # A record sorts names.
+            "order": list(search.sites),
             "choice": {site: names[k] for site, k in found.choices.items()},
             "curve": [mean(objective, total, choosing) for total in found.curve],
             "held_out": held_out,

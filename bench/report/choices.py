@@ -33,10 +33,11 @@ def draw_choices(folder: Path, names: Sequence[str], facts: Sequence[Mapping[str
 
 
 def _choices(panel: Axes, found: Mapping[str, Any]) -> None:
-    names, choice = list(found["candidates"]), found["choice"]
-    panel.plot(range(len(choice)), [names.index(c) for c in choice.values()], "o", markersize=3.5, color=COLOURS[0])
+    names, sites = found["candidates"], found["order"]
+    chosen = [names.index(found["choice"][site]) for site in sites]
+    panel.plot(range(len(sites)), chosen, "o", markersize=3.5, color=COLOURS[0])
     panel.set_yticks(range(len(names)), names, fontsize=7)
-    panel.set_xticks(range(len(choice)), list(choice), rotation=90, fontsize=4)
+    panel.set_xticks(range(len(sites)), sites, rotation=90, fontsize=4)
     panel.set(ylabel="p", ylim=(-0.5, len(names) - 0.5))
     panel.grid(axis="y", linewidth=0.4)
 
