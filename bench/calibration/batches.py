@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 Mode = Literal["tensor", "loss"]
 
@@ -43,6 +44,7 @@ class Batches:
 
     def __init__(self, model: nn.Module, batches: Source) -> None:
         self._model, self._batches = model, batches
+        self._indices: list[list[int]] = []
 
     def __iter__(self) -> Iterator[Batch]:
         state = torch.get_rng_state()
@@ -53,3 +55,16 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self._batches)
+
+    def __getitem__(self, k: int) -> Batch:
+        """One of them, without those before it."""
+        return Batch(self._model, self._at(k))
+
+    def _at(self, k: int) -> dict[str, Any]:
+        if not isinstance(self._batches, DataLoader):
+            return self._batches[k]  # type: ignore[index,no-any-return]
+        loader = self._batches
+        if not self._indices:
+            self._indices = list(loader.batch_sampler or ())
+        batch: dict[str, Any] = loader.collate_fn([loader.dataset[index] for index in self._indices[k]])
+        return batch

@@ -11,6 +11,7 @@ from typing import Any
 from bench.cli import (
     accept,
     check,
+    choices,
     compare,
     data,
     harmony,
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         score,
         compare,
         harmony,
+        choices,
         submit,
         store,
     ):
