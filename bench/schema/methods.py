@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UsageError
-from bench.schema.base import Count, Positive, Spec, parse
+from bench.schema.base import Count, Fraction, NonNegative, Positive, Spec, parse
 from bench.schema.classes import check_class
 
 T = TypeVar("T", bound=Spec)
@@ -194,6 +194,56 @@ class BiasCorrectionOptions(Spec):
     already (AIMET, NNCF). `fp`: what the full-precision model gives it; then it alone is quantized."""
 
 
+class ReconstructionOptions(Spec):
+    """AdaRound (2004.10568): weights are rounded so that the outputs of units stay near the full-precision ones."""
+
+    iterations: Count
+    """Steps of Adam for each unit."""
+    batch: Count
+    """Images of a step."""
+    images: Count
+    """Calibration images whose tensors are kept for the unit under way, from the first on; fewer where there are
+    fewer."""
+    lr: Positive
+    """Learning rate of the rounding; Adam's default, 0.001, in the released code."""
+    inputs: Literal["quantized", "fp"]
+    """What a unit is given: what the quantized units before it make (asymmetric reconstruction), or the
+    full-precision input."""
+    stretch: tuple[float, float]
+    """Ends zeta and gamma of the stretched sigmoid (eq. 23)."""
+    regulariser: NonNegative
+    """Weight lambda of the term that drives the rounding to 0 or 1 (eq. 21)."""
+    beta: tuple[Positive, Positive]
+    """Exponent of that term (eq. 24) at the end of the warm-up and at the end; between them it falls linearly."""
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the iterations in which that term is left out."""
+
+    @model_validator(mode="after")
+    def _stretched(self) -> "ReconstructionOptions":
+        zeta, gamma = self.stretch
+        if not (zeta > 1 and gamma < 0):
+            raise ValueError("`stretch` wants an upper end above 1 and a lower end below 0")
+        return self
+
+
+class BlockOptions(ReconstructionOptions):
+    """BRECQ (2102.05426): the layers of a block are rounded together, and the step sizes of its activations learned."""
+
+    blocks: tuple[str, ...]
+    """Module names (shell patterns) of the blocks, each with one input and one output tensor. Layers outside of them
+    are taken one by one."""
+    step_lr: Positive
+    """First learning rate of the step sizes, which are trained as LSQ's are; it falls to 0 as a cosine. A quantizer
+    that several units have is trained with the first one."""
+
+
+class QdropOptions(BlockOptions):
+    """QDrop (2203.05740): as BRECQ, while the quantization of activations is dropped at random."""
+
+    drop: Fraction
+    """Probability with which a value of an activation stays in full precision. 0 is BRECQ."""
+
+
 class HqodOptions(Spec):
     """HQOD's losses (2408.02561)."""
 
@@ -252,6 +302,9 @@ BUILTIN = {
     "equalize": Builtin("bench.methods.equalize:Equalize", EqualizeOptions),
     "bias_correction": Builtin("bench.methods.bias_correction:BiasCorrection", BiasCorrectionOptions),
     "uniform": Builtin("bench.methods.uniform:Uniform", UniformOptions),
+    "adaround": Builtin("bench.methods.reconstruction:AdaRound", ReconstructionOptions),
+    "brecq": Builtin("bench.methods.reconstruction:BRECQ", BlockOptions),
+    "qdrop": Builtin("bench.methods.reconstruction:QDrop", QdropOptions),
 }
 PROTOCOL = "bench.methods.protocol:Method"
 """A class that derives from it inherits empty hooks, which do not count."""
