@@ -15,6 +15,7 @@ from bench.calibration.reconstruct import reconstruct
 from bench.calibration.rounding import Rounding
 from bench.calibration.units import find_units
 from bench.errors import BenchError
+from bench.methods.reconstruction import _first
 from bench.methods.uniform import Uniform
 from bench.quantization.apply import apply, quantized_layers
 from bench.quantization.placement import place, quantizable
@@ -273,8 +274,8 @@ def test_a_captured_unit_gives_its_output_again() -> None:
     """Also behind operations that write in place, and at every level of a shared layer."""
     model, forwards = toy(readers="all")
     for unit in find_units(model, ("blocks.[01]",), forwards[0]):
-        seen = capture(unit, forwards, 20)
-        assert len(seen) == 20
+        seen = capture(unit, forwards)
+        assert len(seen) == 32
         for layer in unit.layers.values():
             layer.start_pass("test")
         with torch.no_grad():
@@ -311,12 +312,13 @@ def test_images_of_two_sizes_go_through_apart() -> None:
     assert all(r.after < r.before for r in results.values()) and on_grid(model)
 
 
-def test_no_more_images_than_declared_are_kept() -> None:
-    model, forwards = toy()
-    walked = []
-    counting = [lambda i=i, f=f: walked.append(i) or f() for i, f in enumerate(forwards)]
-    (unit, *_) = find_units(model, (), forwards[0])
-    assert len(capture(unit, counting, 12)) == 12 and walked == [0, 1]
+def test_no_more_batches_are_kept_than_declared_images_need() -> None:
+    class Counted:
+        def __init__(self) -> None:
+            self.samples = range(8)
+
+    taken = [_first([Counted() for _ in range(5)], images) for images in (1, 8, 9, 1000)]  # type: ignore[arg-type]
+    assert [len(batches) for batches in taken] == [1, 1, 2, 5]
 
 
 @pytest.mark.parametrize(

@@ -27,18 +27,12 @@ class _Enough(Exception):  # noqa: N818
 
 
 @torch.no_grad()
-def capture(unit: Unit, forwards: Iterable[Callable[[], Any]], images: int) -> list[Seen]:
-    """Of the first `images` images, or of all where there are fewer, what the unit is given and returns.
+def capture(unit: Unit, forwards: Iterable[Callable[[], Any]]) -> list[Seen]:
+    """What the unit is given and returns, image by image.
 
-    A batch whose tensors do not all have the batch's first dimension counts as one image.
+    A batch whose tensors do not all have the same first dimension counts as one image.
     """
-    found: list[Seen] = []
-    for forward in forwards:
-        if len(found) >= images:
-            break
-        whole = _pass(unit, forward)
-        found += _by_image(whole)
-    return found[:images]
+    return [seen for forward in forwards for seen in _by_image(_pass(unit, forward))]
 
 
 @contextmanager

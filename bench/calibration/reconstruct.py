@@ -8,7 +8,7 @@ everything else, and the regulariser of the rounding after a warm-up.
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Result(NamedTuple):
 
 def reconstruct(
     model: nn.Module,
-    forwards: Iterable[Callable[[], Any]],
+    forwards: Sequence[Callable[[], Any]],
     options: ReconstructionOptions,
     blocks: Sequence[str] = (),
     drop: float = 0.0,
@@ -50,7 +50,7 @@ def reconstruct(
 
     Args:
         model: with quantizers that are calibrated; it is changed in place.
-        forwards: passes over the calibration images, walked several times.
+        forwards: passes over the images, whose tensors are kept in memory for the unit under way.
         options: the schedule.
         blocks: shell patterns of module names (`find_units`); without them every layer is a unit.
         drop: probability with which the quantization of an activation is left out, value by value.
@@ -65,14 +65,14 @@ def reconstruct(
     model.eval()
     model.requires_grad_(False)
     try:
-        units = find_units(model, blocks, next(iter(forwards)))
+        units = find_units(model, blocks, forwards[0])
         originals = {layer: _weight(name, layer) for unit in units for name, layer in unit.layers.items()}
         learned: set[Quantizer] = set()
         results = {}
         for unit in units:
             with full_precision(model, originals):
-                fp = capture(unit, forwards, options.images)
-            quantized = capture(unit, forwards, options.images) if options.inputs == "quantized" else fp
+                fp = capture(unit, forwards)
+            quantized = capture(unit, forwards) if options.inputs == "quantized" else fp
             images = [_Image(q.inputs, f.inputs if drop else [], f.outputs) for q, f in zip(quantized, fp, strict=True)]
             del quantized, fp
             own = tuple(q for q in unit.activations if q not in learned)

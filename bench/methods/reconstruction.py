@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.calibration.batches import Batches
+from bench.calibration.batches import Batch, Batches
 from bench.calibration.reconstruct import Result, reconstruct
 from bench.schema.methods import BlockOptions, QdropOptions, ReconstructionOptions, options_of
 
@@ -26,7 +26,7 @@ class AdaRound:
 
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Round and bake the weights."""
-        self.results = reconstruct(model, batches, self.options)
+        self.results = reconstruct(model, _first(batches, self.options.images), self.options)
 
     def facts(self, model: nn.Module) -> Mapping[str, Any]:
         """By unit, in the order of the pass: its layers, its error before and after, and the share that was flipped."""
@@ -45,7 +45,7 @@ class BRECQ(AdaRound):
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Round and bake the weights, learn the step sizes of activations."""
         o = self.options
-        self.results = reconstruct(model, batches, o, o.blocks, step_lr=o.step_lr)
+        self.results = reconstruct(model, _first(batches, o.images), o, o.blocks, step_lr=o.step_lr)
 
 
 class QDrop(BRECQ):
@@ -60,4 +60,14 @@ class QDrop(BRECQ):
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Round and bake the weights, learn the step sizes of activations."""
         o = self.options
-        self.results = reconstruct(model, batches, o, o.blocks, o.drop, o.step_lr)
+        self.results = reconstruct(model, _first(batches, o.images), o, o.blocks, o.drop, o.step_lr)
+
+
+def _first(batches: Batches, images: int) -> list[Batch]:
+    """Whole batches, from the first on, until there are so many images."""
+    taken: list[Batch] = []
+    for batch in batches:
+        taken.append(batch)
+        if sum(len(each.samples) for each in taken) >= images:
+            break
+    return taken

@@ -202,8 +202,8 @@ class ReconstructionOptions(Spec):
     batch: Count
     """Images of a step."""
     images: Count
-    """Calibration images whose tensors are kept for the unit under way, from the first on; fewer where there are
-    fewer."""
+    """How many of the calibration images are used, in whole batches, or all where there are fewer. Their inputs and
+    outputs of the unit under way are in memory together."""
     lr: Positive
     """Learning rate of the rounding; Adam's default, 0.001, in the released code."""
     inputs: Literal["quantized", "fp"]
