@@ -56,6 +56,18 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         'unknown key "rl"',
         [("          lr: 0.01", "          lr: 0.01\n          rl: 1§")],
     ),
+    "unknown option at a tier": (
+        'unknown key "steps"',
+        [("    metric: {", "    options: {lsq: {steps: 3}}§\n    metric: {")],
+    ),
+    "wrong option at a tier": (
+        "grad_scale",
+        [("    metric: {", "    options: {lsq: {grad_scale: big}}§\n    metric: {")],
+    ),
+    "options of no method at a tier": (
+        "no row uses the method 'tqt'",
+        [("    metric: {", "    options: {tqt: {}}§\n    metric: {")],
+    ),
     "duplicate key": ('duplicate key "title"', [("policies:", "title: again§\npolicies:")]),
     "duplicate key of a row": ('duplicate key "start"', [("    start: fp", "    start: fp\n    start: fp§")]),
     "no title": ('missing key "title"', [("title: A table\n", "§")]),

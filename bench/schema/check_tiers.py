@@ -55,10 +55,12 @@ def _lacking(tier: TierSpec, runs: list[Row]) -> Iterator[Fault]:
 
 
 def unused_of_tier(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
-    """Recipes and detectors that no row of the suite uses."""
+    """Recipes, options and detectors that no row of the suite uses."""
     runs = [row for row in suite.rows if row.reported_only is None]
     for name in tier.recipes.keys() - {row.recipe for row in runs}:
         yield Fault(("recipes", name), f"no row uses recipe {name!r}")
+    for name in tier.options.keys() - {use.name for row in runs for use in row.methods}:
+        yield Fault(("options", name), f"no row uses the method {name!r}")
     for name in tier.detectors.keys() - {row.detector for row in runs}:
         yield Fault(("detectors", name), f"no row uses detector {name!r}")
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bench.errors import UsageError
 from bench.schema.author import WrittenSuite
+from bench.schema.base import Spec
 from bench.schema.check_claims import claim_faults
 from bench.schema.check_evidence import evidence_faults
 from bench.schema.check_groups import group_faults
@@ -177,12 +178,21 @@ def _option_problems(suite: Suite, source: Source) -> Iterator[tuple[int, str]]:
             model = options_model(use.name)
             if model is None or row.reported_only is not None:
                 continue
-            at = ("rows", i, "methods", k, "options")
-            try:
-                model.model_validate_json(json.dumps(use.options))
-            except ValidationError as error:
-                for text in describe(error, source, at, model):
-                    line, _, message = text.removeprefix(f"{shown(source.path)}:").partition(": ")
-                    if (int(line), message) not in told:
-                        told.add((int(line), message))
-                        yield int(line), message
+            places: list[tuple[Loc, dict[str, Any]]] = [(("rows", i, "methods", k, "options"), use.options)]
+            for tier, spec in suite.tiers.items():
+                if use.name in spec.options:
+                    places.append((("tiers", tier, "options", use.name), use.options | spec.options[use.name]))
+            for at, options in places:
+                for line, message in _option_faults(model, options, source, at):
+                    if (line, message) not in told:
+                        told.add((line, message))
+                        yield line, message
+
+
+def _option_faults(model: type[Spec], options: dict[str, Any], source: Source, at: Loc) -> Iterator[tuple[int, str]]:
+    try:
+        model.model_validate_json(json.dumps(options))
+    except ValidationError as error:
+        for text in describe(error, source, at, model):
+            line, _, message = text.removeprefix(f"{shown(source.path)}:").partition(": ")
+            yield int(line), message

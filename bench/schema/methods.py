@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UsageError
-from bench.schema.base import Count, Index, NonNegative, Positive, Slug, Spec, Text, parse
+from bench.schema.base import Count, Fraction, Index, NonNegative, Positive, Slug, Spec, Text, parse
 from bench.schema.bits import FP, Bits
 from bench.schema.classes import check_class
 
@@ -193,6 +193,56 @@ class BiasCorrectionOptions(Spec):
     inputs: Literal["quantized", "fp"]
     """What a layer reads while its shift is measured. `quantized`: what the quantized layers before it make, corrected
     already (AIMET, NNCF). `fp`: what the full-precision model gives it; then it alone is quantized."""
+
+
+class ReconstructionOptions(Spec):
+    """AdaRound (2004.10568): weights are rounded so that the outputs of units stay near the full-precision ones."""
+
+    iterations: Count
+    """Steps of Adam for each unit."""
+    batch: Count
+    """Images of a step."""
+    images: Count
+    """How many of the calibration images are used, in whole batches, or all where there are fewer. Their inputs and
+    outputs of the unit under way are in memory together."""
+    lr: Positive
+    """Learning rate of the rounding; Adam's default, 0.001, in the released code."""
+    inputs: Literal["quantized", "fp"]
+    """What a unit is given: what the quantized units before it make (asymmetric reconstruction), or the
+    full-precision input."""
+    stretch: tuple[float, float]
+    """Ends zeta and gamma of the stretched sigmoid (eq. 23)."""
+    regulariser: NonNegative
+    """Weight lambda of the term that drives the rounding to 0 or 1 (eq. 21)."""
+    beta: tuple[Positive, Positive]
+    """Exponent of that term (eq. 24) at the end of the warm-up and at the end; between them it falls linearly."""
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the iterations in which that term is left out."""
+
+    @model_validator(mode="after")
+    def _stretched(self) -> "ReconstructionOptions":
+        zeta, gamma = self.stretch
+        if not (zeta > 1 and gamma < 0):
+            raise ValueError("`stretch` wants an upper end above 1 and a lower end below 0")
+        return self
+
+
+class BlockOptions(ReconstructionOptions):
+    """BRECQ (2102.05426): the layers of a block are rounded together, and the step sizes of its activations learned."""
+
+    blocks: tuple[str, ...]
+    """Module names (shell patterns) of the blocks, each with one input and one output tensor. Layers outside of them
+    are taken one by one."""
+    step_lr: Positive
+    """First learning rate of the step sizes, which are trained as LSQ's are; it falls to 0 as a cosine. A quantizer
+    that several units have is trained with the first one."""
+
+
+class QdropOptions(BlockOptions):
+    """QDrop (2203.05740): as BRECQ, while the quantization of activations is dropped at random."""
+
+    drop: Fraction
+    """Probability with which a value of an activation stays in full precision. 0 is BRECQ."""
 
 
 class HqodOptions(Spec):
@@ -451,6 +501,9 @@ BUILTIN = {
     "fisher_trace": Builtin("bench.methods.fisher_trace:FisherTrace", FisherTraceOptions),
     "detptq": Builtin("bench.methods.detptq:DetPTQ", DetptqOptions),
     "lapq": Builtin("bench.methods.lapq:LAPQ", LapqOptions),
+    "adaround": Builtin("bench.methods.reconstruction:AdaRound", ReconstructionOptions),
+    "brecq": Builtin("bench.methods.reconstruction:BRECQ", BlockOptions),
+    "qdrop": Builtin("bench.methods.reconstruction:QDrop", QdropOptions),
 }
 PROTOCOL = "bench.methods.protocol:Method"
 """A class that derives from it inherits empty hooks, which do not count."""

@@ -101,6 +101,8 @@ class TierSpec(Spec):
     """By row id: weights to start from in place of the detector's `init`."""
     observers: dict[Slug, Observers] = {}
     """By row id, or by kind: observers at this tier, whose schedule may be too short for those of the paper."""
+    options: dict[MethodName, dict[str, Any]] = {}
+    """By method: options that it has at this tier instead of those that rows declare, such as fewer iterations."""
     recipes: dict[str, Recipe | None] = {}
     """By name: how rows are trained. Null: rows of that recipe are not trained at this tier, they are a checkpoint."""
     calibration: Calibration | None = None
@@ -122,15 +124,14 @@ class TierSpec(Spec):
         return scale if init is None else scale.model_copy(update={"init": init})
 
     def methods(self, row: Row) -> tuple[MethodUse, ...]:
-        """The row's methods, with the observers that the tier gives them."""
+        """The row's methods, with the observers and options that the tier gives them."""
         observers = self.observers.get(row.id)
-        if observers is None:
-            return row.methods
-        other = observers.model_dump(mode="json", exclude_none=True)
-        return tuple(
-            use.model_copy(update={"options": use.options | other}) if other.keys() <= use.options.keys() else use
-            for use in row.methods
-        )
+        other = {} if observers is None else observers.model_dump(mode="json", exclude_none=True)
+        found = []
+        for use in row.methods:
+            given = (other if other.keys() <= use.options.keys() else {}) | self.options.get(use.name, {})
+            found.append(use.model_copy(update={"options": use.options | given}) if given else use)
+        return tuple(found)
 
     def calibration_of(self, row: Row) -> Calibration | None:
         """The row's calibration images."""
