@@ -12,6 +12,7 @@ EXTRAS = {
     "mmcv": "train",
     "matplotlib": "plots",
     "onnx": "onnx",
+    "onnx2torch": "onnx",
 }
 """By the name of a top module, the extra of pyproject.toml."""
 
