@@ -15,6 +15,7 @@ EXTRAS = {
     "tensorboard": "tensorboard",
     "mlflow": "mlflow",
     "wandb": "wandb",
+    "onnx2torch": "onnx",
 }
 """By the name of a top module, the extra of pyproject.toml."""
 

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from bench.data.paths import expand
 from bench.schema.detector import Init
 from bench.schema.publications import published_path
 
@@ -29,6 +30,8 @@ TORCHVISION_FILES = frozenset(
 
 def checkpoint_path(init: Init, root: Path) -> Path | None:
     """Where the file that FP training starts from is looked for; None where it starts from nothing."""
+    if init.path is not None:
+        return expand(init.path, root)
     if init.file is None:
         return None
     folder = os.environ.get(VARIABLE)
@@ -49,6 +52,8 @@ def absent_checkpoint(init: Init, root: Path) -> str | None:
         return None
     if path.exists():
         return f"{path}: the checkpoint is not a file"
+    if init.path is not None:
+        return f"{path}: there is no such ONNX file; put it there, or mend `path` in the suite"
     address = _address(path.name, root)
     source = f"get it from {address}" if address else "its address is not known here"
     return (

@@ -8,19 +8,24 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.detectors.checkpoint import verified_weights
 from bench.detectors.compat import load_mmdet, mend
 from bench.errors import BenchError
 from bench.schema.catalog import detector_facts
 from bench.schema.check_detectors import misfits, untrainable
-from bench.schema.detector import DetectorScale
+from bench.schema.detector import DetectorScale, OnnxScale
 
 
-def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], seed: int) -> nn.Module:
-    """Build and initialise a detector; its weights hang on `seed` alone.
+def build_detector(
+    name: str, scale: DetectorScale, classes: tuple[str, ...], seed: int, root: Path = Path()
+) -> nn.Module:
+    """Build and initialise a detector; its weights hang on `seed` alone, those of an ONNX file on the file.
 
-    Returns mmdet's model in train mode, with nothing frozen and no checkpoint loaded.
+    Returns mmdet's model in train mode, with nothing frozen and no checkpoint loaded. Relative paths start at `root`.
     Raises BenchError where the scale does not fit the detector.
     """
+    if scale.onnx is not None:
+        return _graph_detector(name, scale, scale.onnx, classes, root)
     config = model_config(name, scale, len(classes))
     from mmdet.registry import MODELS
 
@@ -37,11 +42,22 @@ def build_detector(name: str, scale: DetectorScale, classes: tuple[str, ...], se
     return built
 
 
+def _graph_detector(
+    name: str, scale: DetectorScale, onnx: OnnxScale, classes: tuple[str, ...], root: Path
+) -> nn.Module:
+    _refuse_misfits(name, scale)
+    load_mmdet()
+    from bench.detectors.onnx_detector import OnnxDetector
+
+    model: nn.Module = OnnxDetector(verified_weights(scale.init, root), scale, onnx, len(classes))
+    return model
+
+
 def refuse_training(scale: DetectorScale) -> None:
     """Raise BenchError where a detector of that scale cannot be trained."""
     reason = untrainable(scale)
     if reason is not None:
-        raise BenchError(f"{scale.init.file}: {reason}")
+        raise BenchError(f"{scale.init.path or scale.init.file}: {reason}")
 
 
 def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:
@@ -49,8 +65,7 @@ def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:
 
     Raises BenchError where the scale does not fit the detector.
     """
-    for fault in misfits(name, scale):
-        raise BenchError(f"{name}: {'.'.join(map(str, fault.loc))}: {fault.message}")
+    _refuse_misfits(name, scale)
     load_mmdet()
     from mmengine.config import Config
 
@@ -61,6 +76,11 @@ def model_config(name: str, scale: DetectorScale, num_classes: int) -> Any:
     model.data_preprocessor.pad_size_divisor = scale.input.pad_divisor
     family().configure(model, scale, num_classes)
     return model
+
+
+def _refuse_misfits(name: str, scale: DetectorScale) -> None:
+    for fault in misfits(name, scale):
+        raise BenchError(f"{name}: {'.'.join(map(str, fault.loc))}: {fault.message}")
 
 
 def _config_file(declared: str | None, family: Any) -> Path:

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bench.data.weights import absent_checkpoint, checkpoint_path, expected_hash
 from bench.errors import BenchError
 from bench.records.files import write_atomically
+from bench.schema.detector import Init
 
 
 def save_weights(model: nn.Module, path: Path) -> str:
@@ -51,6 +53,17 @@ def load_weights(
             module.load_state_dict({name: state[full] for name, full in wanted.items() if full in state})
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         raise BenchError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def verified_weights(init: Init, root: Path) -> Path:
+    """The file that `init` names; BenchError where it is absent or has another hash."""
+    path, absent = checkpoint_path(init, root), absent_checkpoint(init, root)
+    if path is None or absent is not None:
+        raise BenchError(absent or "no file of weights is declared")
+    found = sha256(path)
+    if not found.startswith(expected_hash(init)):
+        raise BenchError(f"{path}: sha256 {found[:16]}… instead of {expected_hash(init)[:16]}…; fetch it again")
+    return path
 
 
 def sha256(path: Path) -> str:

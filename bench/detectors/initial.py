@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
-from bench.data.weights import absent_checkpoint, checkpoint_path, expected_hash
-from bench.detectors.checkpoint import sha256
+from bench.detectors.checkpoint import verified_weights
 from bench.detectors.onnx_yolox import load_onnx
 from bench.errors import BenchError
 from bench.schema.detector import Init
@@ -24,15 +23,9 @@ def initialise(model: nn.Module, init: Init, root: Path) -> None:
 
     Raises BenchError where the file is absent, has another hash, holds more than tensors, or does not fit.
     """
-    path = checkpoint_path(init, root)
-    if path is None:
-        return
-    absent = absent_checkpoint(init, root)
-    if absent is not None:
-        raise BenchError(absent)
-    found = sha256(path)
-    if not found.startswith(expected_hash(init)):
-        raise BenchError(f"{path}: sha256 {found[:16]}… instead of {expected_hash(init)[:16]}…; fetch it again")
+    if init.kind == "scratch" or hasattr(model, "graph"):
+        return  # a graph has its weights since it was built
+    path = verified_weights(init, root)
     if init.kind == "onnx":
         load_onnx(model, path)
     elif init.kind == "backbone":

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.detectors.onnx_graph import parse_onnx
 from bench.errors import BenchError
 
 
@@ -41,18 +42,14 @@ def load_onnx(model: nn.Module, path: Path) -> None:
 
 def read_convs(path: Path) -> list[tuple[str, Tensor, Tensor]]:
     """Weight's name, weight and bias of every convolution of an ONNX graph, in the order of the graph."""
+    graph = parse_onnx(path).graph
     try:
-        import onnx
         from onnx import numpy_helper
-    except ImportError:
-        raise BenchError(f"{path}: reading ONNX needs the extra: pip install 'qdet-bench[onnx]'") from None
-    try:
-        # From bytes: a graph in a file may ask for tensors of other files.
-        graph: Any = onnx.load_model_from_string(path.read_bytes()).graph
+
         arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
         nodes = [node.input for node in graph.node if node.op_type == "Conv"]
         return [(w, torch.from_numpy(arrays[w].copy()), torch.from_numpy(arrays[b].copy())) for _, w, b in nodes]
-    except Exception as error:  # protobuf's own classes, KeyError, ValueError
+    except Exception as error:  # KeyError, ValueError
         text = str(error).splitlines() or [type(error).__name__]
         raise BenchError(f"{path}: not an ONNX graph of convolutions with biases: {text[0]}") from None
 

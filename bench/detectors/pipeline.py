@@ -83,7 +83,12 @@ class _Passes(Sampler[int]):
             given += len(order)
 
 
-def _resize(size: Input) -> dict[str, Any]:
+def _resize(size: Input) -> Any:
+    if size.sampling is not None:
+        load_mmdet()
+        from bench.detectors.resize import Sampled
+
+        return Sampled(size)
     return dict(type="Resize", scale=tuple(size.size), keep_ratio=size.keep_ratio)
 
 

@@ -87,7 +87,7 @@ class _Run:
             self.splits: dict[Split, Dataset] = {name: _split(order, name) for name in ("train", self.scored)}
         with clock.phase("build"):
             classes = self.splits["train"].classes
-            self.model = build_detector(protocol.detector.name, self.scale, classes, protocol.seeds.init)
+            self.model = build_detector(protocol.detector.name, self.scale, classes, protocol.seeds.init, order.root)
             if order.start is not None:
                 load_start(self.model, order.start, protocol.start_part)
             else:

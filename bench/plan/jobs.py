@@ -143,8 +143,10 @@ class _Builder:
         return self.job(row, repetition if own else 0)
 
     def _absent_weights(self, row: Row) -> tuple[str, ...]:
-        init = self.spec.scale(row).init
-        absent = absent_checkpoint(init, self.located.root) if row.start is None else None
+        scale = self.spec.scale(row)
+        # A graph is read from its file also where another row's weights replace the file's.
+        needed = row.start is None or scale.onnx is not None
+        absent = absent_checkpoint(scale.init, self.located.root) if needed else None
         return (absent,) if absent else ()
 
     def _options(self, use: MethodUse) -> dict[str, Any]:

@@ -261,7 +261,7 @@ def _fits(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _part(name: str, policy: Policy) -> str:
     for part in policy.parts:
-        if name == part or name.startswith(f"{part}."):
+        if name == part or name.startswith(f"{part}.") or fnmatchcase(name, part):
             return part
     raise BenchError(f"placement: layer {name!r} lies in none of the parts {', '.join(policy.parts)}")
 

@@ -46,7 +46,7 @@ def build(job: Job, root: Path) -> nn.Module:
     """The job's detector with the classes of its data, as its methods adapt it, its weights arbitrary."""
     detector = job.protocol.detector
     names = tuple(f"class{k}" for k in range(_class_count(job, root)))
-    model = build_detector(detector.name, detector.scale, names, 0)
+    model = build_detector(detector.name, detector.scale, names, 0, root)
     for of in (*job.lineage, job):
         MethodStack.of(of.protocol.methods).adapt_model(model)
     return model

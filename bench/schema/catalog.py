@@ -1,8 +1,10 @@
 """The detectors that a row may name: built-in ones, and classes of the user's. Planning reads it, so no torch here."""
 
+import re
 from typing import NamedTuple
 
 from bench.errors import UsageError
+from bench.schema.base import SLUG
 from bench.schema.classes import check_class
 
 PROTOCOL = "bench.detectors.protocol:DetectorFamily"
@@ -41,6 +43,7 @@ FAMILIES = {
     "detr": Family(f"{_FAMILIES}.detrs:DETR", _TRANSFORMER, predicts_set=True, reshaped=False),
     "deformable_detr": Family(f"{_FAMILIES}.detrs:DeformableDETR", _TRANSFORMER, predicts_set=True, reshaped=False),
     "dab_detr": Family(f"{_FAMILIES}.detrs:DABDETR", _TRANSFORMER, predicts_set=True, reshaped=False),
+    "onnx": Family("bench.detectors.onnx_detector:OnnxDetector", frozenset({"onnx"}), reshaped=False),
 }
 
 
@@ -71,6 +74,15 @@ CATALOG = {
 }
 
 
+ONNX = "onnx/"
+"""Begins the name that a suite gives to a detector read from an ONNX file; what it is stands in the tier."""
+ONNX_VERSION = 1
+"""Raise it when the reading, the decoding or the NMS of ONNX detectors computes something else."""
+
+
+_ONNX_NAME = re.compile(ONNX + SLUG.strip("^$"))
+
+
 class DetectorFacts(NamedTuple):
     """What planning needs to know of a detector."""
 
@@ -81,17 +93,28 @@ class DetectorFacts(NamedTuple):
 
 
 def detector_facts(name: str) -> DetectorFacts:
-    """Facts of a built-in detector, or of the class `package.module:Class`, read from its source without importing it.
+    """Facts of a built-in detector, of one from an ONNX file (`onnx/NAME`), or of the class `package.module:Class`.
+
+    A class is read from its source without importing it.
 
     Raises UsageError for an unknown name, a class that cannot be found, or one without `version` or `configure`.
     """
     if name in CATALOG:
         entry = CATALOG[name]
         return DetectorFacts(FAMILIES[entry.family], entry.version, entry.config)
+    if _ONNX_NAME.fullmatch(name):
+        return DetectorFacts(FAMILIES["onnx"], ONNX_VERSION, None)
+    if name.startswith(ONNX):
+        raise UsageError(f"detector {name!r}: write {ONNX}NAME in lower case, digits, `.`, `_`, `+` and `-`")
     version, members = check_class("detector", name, name, PROTOCOL, CATALOG)
     if "configure" not in members:
         raise UsageError(f"detector {name!r}: its class needs a method `configure(self, model, scale, classes)`")
     return DetectorFacts(Family(name), version, None)
+
+
+def family_of(name: str) -> str:
+    """Key in FAMILIES of a detector that has one; empty for a user's own class."""
+    return "onnx" if name.startswith(ONNX) else CATALOG[name].family if name in CATALOG else ""
 
 
 def is_detector(name: str) -> bool:

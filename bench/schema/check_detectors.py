@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from bench.errors import UsageError
-from bench.schema.catalog import CATALOG, detector_facts
+from bench.schema.catalog import ONNX, detector_facts, family_of
+from bench.schema.classes import check_function
 from bench.schema.detector import DetectorScale, Init
 from bench.schema.faults import Fault, below
 
@@ -22,7 +23,7 @@ def misfits(name: str, scale: DetectorScale) -> Iterator[Fault]:
         return  # an unknown detector is the row's fault
     if family.scalable is None:
         return  # the user's class checks its own
-    kind = CATALOG[name].family
+    kind = family_of(name)
     declared = {key for key in scale.model_fields_set if getattr(scale, key) is not None}
     for key in sorted(declared - _ALWAYS - family.scalable):
         text = f"{name} has no `{key}`; it can be scaled by {', '.join(sorted(family.scalable))}"
@@ -34,8 +35,11 @@ def misfits(name: str, scale: DetectorScale) -> Iterator[Fault]:
             yield Fault(("test", "score_threshold"), f"{name} has no score threshold: it must be 0")
     elif scale.test.nms_iou is None:
         yield Fault(("test",), f"{name} needs `nms_iou`")
-    if scale.init.folded and kind != "yolox":
-        yield Fault(("init", "kind"), f"only a YOLOX can be read from ONNX, not {name}")
+    if scale.init.folded and kind not in ("yolox", "onnx"):
+        text = f"only a YOLOX can be read from ONNX, not {name}; a detector {ONNX}NAME runs the file's own graph"
+        yield Fault(("init", "kind"), text)
+    if kind == "onnx":
+        yield from _graph(name, scale)
     yield from _stages(scale, family.stages)
     if kind == "ssdlite":
         yield from _pyramid(scale)
@@ -45,9 +49,27 @@ def misfits(name: str, scale: DetectorScale) -> Iterator[Fault]:
 
 def untrainable(scale: DetectorScale) -> str | None:
     """Why a detector of that scale cannot be trained, None where it can."""
+    if scale.onnx is not None:
+        return "a graph from an ONNX file has no training losses: it can be quantized, not trained"
     if scale.init.folded:
         return "BatchNorm is folded into the convolutions of an ONNX file: it can be quantized, not trained"
     return None
+
+
+def _graph(name: str, scale: DetectorScale) -> Iterator[Fault]:
+    if scale.init.kind != "onnx":
+        yield Fault(("init", "kind"), f"{name} is read from a file: `init: {{kind: onnx, path: ..., sha256: ...}}`")
+    if scale.onnx is None:
+        yield Fault((), f"{name} needs `onnx`: how its input is made and its outputs are decoded")
+        return
+    if (scale.onnx.pad_value is not None) != scale.input.keep_ratio:
+        text = "needs `pad_value`" if scale.input.keep_ratio else "pads nothing, so `pad_value` has no meaning"
+        yield Fault(("onnx",), f"`keep_ratio: {str(scale.input.keep_ratio).lower()}` {text}")
+    try:
+        if ":" in scale.onnx.decoding:
+            check_function("decoding", scale.onnx.decoding)
+    except UsageError as error:
+        yield Fault(("onnx", "decoding"), str(error))
 
 
 def _stages(scale: DetectorScale, count: int) -> Iterator[Fault]:
@@ -87,15 +109,17 @@ def _transformer(name: str, family: str, scale: DetectorScale) -> Iterator[Fault
 
 
 def _init(init: Init) -> Iterator[Fault]:
+    if init.path is not None and (init.kind != "onnx" or init.file is not None):
+        yield Fault(("path",), "`path` takes the place of `file` where the kind is onnx, and stands nowhere else")
     if init.kind == "scratch":
         if init.file is not None:
             yield Fault(("file",), "training from scratch starts from no file")
-    elif init.file is None:
-        yield Fault((), f"init {init.kind} needs a `file`")
+    elif init.file is None and init.path is None:
+        yield Fault((), f"init {init.kind} needs a `file`{' or a `path`' if init.kind == 'onnx' else ''}")
     elif init.kind == "onnx":
-        if not _ONNX.fullmatch(init.file):
+        if init.file is not None and not _ONNX.fullmatch(init.file):
             yield Fault(("file",), "expected a file name that ends in .onnx, without folders")
-    elif not _CHECKPOINT.fullmatch(init.file):
+    elif not _CHECKPOINT.fullmatch(init.file or ""):
         what = "a file name that ends in -<first 8 hex digits of its sha256>.pth, without folders"
         yield Fault(("file",), f"expected {what}")
     if init.kind == "onnx" and init.sha256 is None:

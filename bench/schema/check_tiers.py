@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.schema.catalog import CATALOG
+from bench.schema.catalog import is_detector
 from bench.schema.check_detectors import misfits, untrainable
 from bench.schema.data import ShapesBase
 from bench.schema.faults import Fault, below
@@ -42,7 +42,7 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
 def _lacking(tier: TierSpec, runs: list[Row]) -> Iterator[Fault]:
     """What rows want and the tier does not have, each thing once: many rows may want it."""
     for name, row in {row.detector: row for row in reversed(runs)}.items():
-        if name not in tier.detectors and name in CATALOG:  # an unknown detector is the row's fault
+        if name not in tier.detectors and is_detector(name):  # an unknown detector is the row's fault
             yield Fault(("detectors",), f"row {row.id!r} wants detector {name!r}, which the tier lacks")
     for recipe, row in {row.recipe: row for row in reversed(runs)}.items():
         if recipe is not None and recipe not in tier.recipes:

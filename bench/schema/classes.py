@@ -66,6 +66,16 @@ def check_class(what: str, name: str, target: str, ignore: str, known: Iterable[
     return found.version, found.members
 
 
+def check_function(what: str, target: str) -> None:
+    """UsageError where `package.module:function` cannot be found in source; `what` it is, for the message."""
+    module, _, name = target.partition(":")
+    try:
+        if not any(isinstance(line, ast.FunctionDef) and line.name == name for line in _source(module).body):
+            raise LookupError(f"{_find(module)} has no function {name}")
+    except LookupError as error:
+        raise UsageError(f"{what} {target!r}: {error.args[0]}") from None
+
+
 def source_hash(target: str) -> str | None:
     """sha256 of the file that `package.module:Class` stands in; None where it cannot be found or read."""
     try:

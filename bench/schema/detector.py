@@ -5,7 +5,7 @@ A field that is None keeps mmdet's value and is left out of the protocol, so tha
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.schema.base import Count, Fraction, Index, Positive, Spec
 
@@ -18,7 +18,11 @@ class Input(Spec):
     keep_ratio: bool = True
     """Whether resizing keeps the image's proportions."""
     pad_divisor: Count = 32
-    """Images of a batch are padded at the right and bottom to a multiple of this, px. YOLOX is padded to `size`."""
+    """Images of a batch are padded at the right and bottom to a multiple of this, px. YOLOX is padded to `size`, ONNX
+    detectors always are."""
+    sampling: Literal["exact", "corner"] | None = None
+    """How resizing interpolates between pixels; by default as mmdet does. `exact`: OpenCV's bit-exact bilinear one, the
+    sides rounded down (YOLOX). `corner`: bilinear, the centre of the first pixel staying in place (NanoDet)."""
 
 
 class Test(Spec):
@@ -31,7 +35,8 @@ class Test(Spec):
     nms_iou: Fraction | None = None
     """IoU above which NMS drops the lower of two detections. All detectors but the DETRs need it; those have no NMS."""
     pre_nms: Count = 1000
-    """Candidates of one pyramid level before NMS; YOLOX and the DETRs have no such limit."""
+    """Candidates of one pyramid level before NMS, of an image for ONNX detectors; YOLOX and the DETRs have no such
+    limit."""
     max_per_image: Count = 100
     """Detections that are kept of an image."""
 
@@ -44,6 +49,9 @@ class Init(Spec):
     with its BatchNorm folded into the convolutions, which cannot be trained."""
     file: str | None = None
     """Name in the checkpoint folder; ends in `-<first 8 hex digits of its sha256>.pth`, or in `.onnx`."""
+    path: str | None = None
+    """An ONNX file anywhere, in place of `file`. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts
+    at the root. Where it lies is no part of a job's identity, its `sha256` is."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Hash of an ONNX file; other files have it in their name."""
 
@@ -51,6 +59,45 @@ class Init(Spec):
     def folded(self) -> bool:
         """Whether the detector has no BatchNorm of its own, which QAT would need."""
         return self.kind == "onnx"
+
+
+ONNX_DECODINGS = ("yolox", "gfl")
+Rgb = tuple[float, float, float]
+PositiveRgb = tuple[Positive, Positive, Positive]
+
+
+class OnnxScale(Spec):
+    """How an ONNX detector's input is made, and what its outputs mean."""
+
+    decoding: Annotated[str, Field(pattern=r"^(yolox|gfl|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
+    """`yolox`: rows of centre and size in units of the grid, objectness, class scores. `gfl`: rows of class scores and
+    the logits of four binned distances (GFL, NanoDet). Or `package.module:function` of your own, which is given the
+    outputs and the input's (width, height), px, and returns scores [n, places, classes] and boxes [n, places, 4] (x1,
+    y1, x2, y2), px of the input."""
+    version: Count | None = None
+    """Part of the identity: raise it when your own function computes something else."""
+    strides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    """Strides of the levels, px, in the order of the rows; `yolox` and `gfl` only."""
+    bins: Annotated[int, Field(ge=2)] | None = None
+    """Bins of a distance; `gfl` only."""
+    channels: Literal["bgr", "rgb"]
+    """Order of the input's channels."""
+    mean: Rgb
+    """Subtracted from pixels of 0 to 255, by channel in that order."""
+    std: PositiveRgb
+    """What the rest is divided by."""
+    pad_value: Annotated[float, Field(ge=0, le=255)] | None = None
+    """Pixel value to the right of an image and below it, where `keep_ratio` leaves room; needed there alone."""
+
+    @model_validator(mode="after")
+    def _fits_decoding(self) -> "OnnxScale":
+        own = self.decoding not in ONNX_DECODINGS
+        for name, wanted in (("strides", not own), ("bins", self.decoding == "gfl")):
+            if (getattr(self, name) is not None) != wanted:
+                raise ValueError(f"decoding {self.decoding} {'needs' if wanted else 'has no'} `{name}`")
+        if self.version is not None and not own:
+            raise ValueError(f"decoding {self.decoding} has no `version` of yours")
+        return self
 
 
 class SsdScale(Spec):
@@ -134,3 +181,5 @@ class DetectorScale(Spec):
     """Faster R-CNN only."""
     transformer: TransformerScale | None = None
     """DETRs only."""
+    onnx: OnnxScale | None = None
+    """Detectors `onnx/NAME` only."""

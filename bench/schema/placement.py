@@ -39,8 +39,8 @@ class Policy(Spec):
     keep_inputs: tuple[str, ...] | None = None
     """Module names (shell patterns) of layers that read full precision; their weights are quantized."""
     parts: tuple[str, ...] = Field(min_length=1)
-    """Modules of the detector. Layers of one part that read the same tensor share its quantizer; layers of different
-    parts do so with `readers: all`."""
+    """Modules of the detector, or shell patterns of layers, as where an ONNX graph has no modules. Layers of one part
+    that read the same tensor share its quantizer; layers of different parts do so with `readers: all`."""
     readers: Literal["layers", "all"] | None = None
     """Who reads a quantized tensor quantized. `layers`, the default: the quantized layers alone, each part by its own
     quantizer. `all`: whatever reads it, as where a quantizer stands behind what made the tensor (MQBench, and so HQOD):

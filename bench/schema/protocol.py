@@ -101,7 +101,7 @@ class Protocol(Spec):
             "data": pinned(self.data, self.pin),
             "metric": dump(self.metric),
             **({"scored": self.scored} if self.scored != "test" else {}),
-            "detector": {**dump(self.detector, "scale"), "scale": dump(self.detector.scale)},
+            "detector": {**dump(self.detector, "scale"), "scale": _scale(self.detector.scale)},
             # Options stand as they were declared: 1 and 1.0 are two texts, and so two identities.
             "methods": [{"name": m.name, "version": m.version, "options": m.options} for m in self.methods],
             "bits": str(self.bits),
@@ -116,13 +116,21 @@ class Protocol(Spec):
 
     def own_sources(self) -> dict[str, str]:
         """By name of a user's own method or detector that the job uses: sha256 of its file, as it is now."""
-        names = [self.detector.name, *(method.name for method in self.methods)]
+        onnx = self.detector.scale.onnx
+        names = [self.detector.name, *(method.name for method in self.methods), *([onnx.decoding] if onnx else [])]
         return {name: found for name in names if ":" in name and (found := source_hash(name)) is not None}
 
 
 def pinned(data: Spec, pin: str) -> dict[str, Any]:
     """A data set as protocols have it: where it lies is no part of it, its fingerprint is."""
     return {**dump(data, "path"), "pin": pin}
+
+
+def _scale(scale: DetectorScale) -> dict[str, Any]:
+    """Where an ONNX file lies is no part of it; its hash is."""
+    raw = dump(scale)
+    raw["init"].pop("path", None)
+    return raw
 
 
 def dump(spec: Spec, *without: str) -> dict[str, Any]:
