@@ -257,6 +257,16 @@ def test_two_runs_are_bit_equal() -> None:
     assert all(torch.equal(value, found[1][1][name]) for name, value in found[0][1].items())
 
 
+def test_a_saved_state_holds_the_result() -> None:
+    """As a checkpoint does: weights on their grids, and the step sizes."""
+    model, forwards = toy()
+    reconstruct(model, forwards, options(iterations=20), ("blocks.[01]",), 0.5, 1e-3)
+    other, _ = toy(seed=1)
+    other.load_state_dict(model.state_dict())
+    x = images(seed=2)[0]
+    assert all(torch.equal(a, b) for a, b in zip(model(x), other(x), strict=True)) and on_grid(other)
+
+
 def test_full_precision_gives_the_original_outputs_after_baking() -> None:
     torch.manual_seed(0)
     model = Toy().eval()
