@@ -6,13 +6,18 @@ from typing import Any
 import pytest
 import torch
 from detector_scales import drawn_batch, settle, small_scale
+from test_replay import quantized
 
 from bench.calibration.batches import Batches
+from bench.calibration.replay import Replay
 from bench.detectors.build import build_detector
 from bench.detectors.locations import Locations, decoding_of
 from bench.detectors.odol import aligned_iou, odol, target
 from bench.errors import BenchError
+from bench.methods.objective import make_objective
+from bench.quantization.apply import site_names
 from bench.schema.catalog import CATALOG, FAMILIES
+from bench.schema.methods import Objective
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
 
@@ -83,3 +88,27 @@ def test_a_detector_of_two_stages_is_refused() -> None:
     model = build_detector("faster-rcnn-r50", small_scale("faster-rcnn-r50"), ("a",), 0)
     with pytest.raises(BenchError, match="cannot be compared by location"):
         decoding_of(model)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_objectives_of_a_quantized_detector(name: str) -> None:
+    """Both say the same twice, the training loss what mmdet adds up; quantizers in full precision cost nothing."""
+    model, batches = quantized(name)
+    with Replay(model, batches) as replay:
+        loss = make_objective(Objective(kind="loss"), model, batches, replay, 2)
+        first = [loss.loss(k) for k in range(2)]
+        assert all(math.isfinite(value) and value > 0 for value in first)
+        assert [loss.loss(k, keep=True) for k in range(2)] == first == [loss.loss(k) for k in range(2)]
+        if name not in READ:
+            return
+        with torch.no_grad():
+            model.training = True
+            whole, _ = model.parse_losses(batches[0]("loss"))
+        assert first[0] / 2 == pytest.approx(float(whole), rel=1e-5)
+        model.training = False
+        compared = make_objective(Objective(kind="odol", threshold=0.01, background=1.0), model, batches, replay, 2)
+        assert [compared.loss(k) for k in range(2)] == [compared.loss(k, keep=True) for k in range(2)]
+        assert sum(compared.loss(k) for k in range(2)) > 0
+        for quantizer in site_names(model):
+            quantizer.mode = "off"
+        assert [compared.loss(k) for k in range(2)] == [0.0, 0.0]

@@ -30,7 +30,7 @@ class Objective(Protocol):
 def make_objective(options: Options, model: nn.Module, batches: Batches, replay: Replay, share: int) -> Objective:
     """The declared objective; `share` batches are kept at the same time. ODOL runs the model in full precision here."""
     if options.kind == "loss":
-        return TrainingLoss(batches, replay, share)
+        return TrainingLoss(model, batches, replay, share)
     return Odol(options, model, batches, replay, share)
 
 
@@ -59,15 +59,20 @@ class Odol:
 class TrainingLoss:
     """The detector's own loss against the labels, in evaluation mode; its samplers draw the same at each pass."""
 
-    def __init__(self, batches: Batches, replay: Replay, share: int) -> None:
-        self.replay, self.share = replay, share
+    def __init__(self, model: nn.Module, batches: Batches, replay: Replay, share: int) -> None:
+        self.model, self.replay, self.share = model, replay, share
         self.counts = [len(batch.samples) for batch in batches]
 
     def loss(self, batch: int, keep: bool = False) -> float:
         """As the protocol."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            losses = self.replay.run(batch, "loss", keep, self.share)
+            # Deformable DETR has a loss only where it is told that it trains; its norms and dropout are not told.
+            self.model.training = True
+            try:
+                losses = self.replay.run(batch, "loss", keep, self.share)
+            finally:
+                self.model.training = False
         # As mmdet adds them up: entries of other names (accuracies) are no losses.
         parts = [value for name, value in losses.items() if "loss" in name]
         each = [part for value in parts for part in (value if isinstance(value, list) else [value])]
