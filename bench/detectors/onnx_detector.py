@@ -35,15 +35,15 @@ class OnnxDetector(BaseDetector):  # type: ignore[misc]
     def _try(self, classes: int) -> None:
         width, height = self.size
         try:
-            self.locate(outputs_of(self.graph, torch.zeros(1, 3, height, width)))
+            self.locations(outputs_of(self.graph, torch.zeros(1, 3, height, width)))
         except BenchError as error:
             raise BenchError(f"{self.file}: {error}") from None
         except Exception as error:  # of the graph's operations, or of a decoding of the user's
             text = str(error).strip().splitlines() or [type(error).__name__]
             raise BenchError(f"{self.file}: fails on an image of {width}x{height} px: {text[0]}") from None
 
-    def locate(self, outputs: Any) -> Locations:
-        """As `bench.detectors.locations.Dense`."""
+    def locations(self, outputs: Any) -> Locations:
+        """As `bench.detectors.locations.Decoding`."""
         return self.decode(outputs)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
@@ -64,7 +64,7 @@ class OnnxDetector(BaseDetector):  # type: ignore[misc]
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[DetDataSample]:
         """The samples with `pred_instances`, in px of their original images."""
-        found = self.locate(self.extract_feat(batch_inputs))
+        found = self.locations(self.extract_feat(batch_inputs))
         for sample, scores, boxes in zip(batch_data_samples, *found, strict=True):
             sample.pred_instances = self._suppressed(scores, boxes, sample)
         return batch_data_samples
