@@ -243,3 +243,11 @@ def test_an_observer_declares_its_own_fields_and_no_others() -> None:
     with pytest.raises(ValidationError, match="observer minmax has no `q`"):
         Observer(kind="minmax", q=99.0)
     assert PUBLISHED["ema_mse"].model_dump(exclude_none=True) == {"kind": "ema_mse", "p": 2.0, "ema": 0.9}
+
+
+@pytest.mark.parametrize(("signed", "last"), [(True, 7), (False, 15)])
+def test_the_largest_magnitude_has_the_last_code(signed: bool, last: int) -> None:
+    observer = make_observer(Observer(kind="absmax"), 4, signed)
+    observer.observe(torch.tensor([-2.0 if signed else 0.0, 0.5, 3.0]))
+    observer.observe(torch.tensor([1.0]))
+    assert float(observer.step()) == pytest.approx(3 / last)

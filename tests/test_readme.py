@@ -120,9 +120,14 @@ def the_workflow_runs(root: Path, _: list[str]) -> None:
         run_shell("\n".join(commands[1:]), root)
 
 
+def the_file_is_quantized(_: Path, said: list[str]) -> None:
+    assert "2 jobs: 2 executed" in said[0] and "graph.stem_Conv.weight" in said[0] and "| MinMax" in said[0]
+
+
 CHECKS: dict[str, Callable[[Path, list[str]], None]] = {
     "gate": the_workflow_runs,
     "own-data": the_drawings_are_a_voc_folder,
+    "own-onnx": the_file_is_quantized,
     "own-method": a_method_is_part_of_the_identity,
     "predictions": the_better_boxes_are_found,
 }

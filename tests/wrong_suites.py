@@ -209,10 +209,6 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "more than 10 rows start from one another",
         [("tiers:\n", "".join(map(_link, range(12))) + "tiers:\n")],
     ),
-    "reported without number": (
-        "reported only, so it needs `published`",
-        [("tiers:\n", REPORTED.replace(" published: told,", "").replace("\n", "§\n") + "tiers:\n")],
-    ),
     "published without table": ("no published table", [("    start: fp", "    start: fp\n    published: lsq§")]),
     "unknown policy": ("unknown policy 'al'; did you mean 'all'?", [("    policy: all", "    policy: al§")]),
     "no policy": ("so the row needs a `policy`", [("  - id: lsq", "  - id: lsq§"), ("    policy: all\n", "")]),

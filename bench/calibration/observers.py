@@ -74,7 +74,10 @@ class StepObserver:
         if self.exponents:
             most = max(self.exponents.values())
             return torch.tensor(2.0 ** -min(e for e, times in self.exponents.items() if times == most))
-        return step_of_range(*self._seen(), self.qmin, self.qmax, self.signed, self.unsigned)
+        low, high = self._seen()
+        if self.spec.kind == "absmax":
+            return or_one(torch.maximum(-low, high) / self.qmax)
+        return step_of_range(low, high, self.qmin, self.qmax, self.signed, self.unsigned)
 
     def threshold(self) -> Tensor:
         """The end of the range, TQT's t, a tensor of no dimension; step * (qmax + 1) where there is no range.

@@ -4,6 +4,7 @@ import warnings
 from typing import Any, NamedTuple
 
 from torch import nn
+from torch.utils.data import DataLoader
 
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import dead_sites
@@ -47,10 +48,7 @@ def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: P
     policy, calibration = protocol.policy, protocol.calibration
     if policy is None or calibration is None:
         raise BenchError("a row with quantizers needs a policy and calibration images")
-    augment = protocol.recipe.augment if protocol.recipe else Augment(flip=0.0)
-    seed_all(protocol.seeds.data)
-    draw = _draw(protocol, calibration, len(train.coco["images"]))
-    loader = train_loader(train, protocol.detector.scale.input, augment, calibration.batch, draw)
+    loader = calibration_loader(train, protocol, calibration)
     # What is drawn at random must be the same at each walk; without it images are decoded again, and never all held.
     loaded = loader if protocol.recipe is None else list(loader)
     batches = Batches(model, loaded)
@@ -70,6 +68,14 @@ def quantize(model: nn.Module, methods: MethodStack, train: Dataset, protocol: P
         image_ids(loader),
         dead_sites(model),
     )
+
+
+def calibration_loader(train: Dataset, protocol: Protocol, calibration: Calibration) -> DataLoader[Any]:
+    """Batches of the job's calibration images, the same at each call."""
+    augment = protocol.recipe.augment if protocol.recipe else Augment(flip=0.0)
+    seed_all(protocol.seeds.data)
+    draw = _draw(protocol, calibration, len(train.coco["images"]))
+    return train_loader(train, protocol.detector.scale.input, augment, calibration.batch, draw)
 
 
 def trace_placement(model: nn.Module, batch: dict[str, Any], policy: Policy, bits: Bits) -> Placement:

@@ -16,10 +16,11 @@ class Observer(Spec):
     """How the first step size of a quantizer is found from data (LSQ 1902.08153; MQBench 00f477d; VP-QOD 27f69e85)."""
 
     kind: Literal[
-        "minmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode",
+        "minmax", "absmax", "ema_minmax", "mse", "ema_mse", "lsq", "percentile", "std", "pot_mode",
         "mean_minmax", "quantile", "entropy", "lp", "cosine",
     ]  # fmt: skip
-    """Those of the second line see all batches, or images, before they choose."""
+    """Those of the second line see all batches, or images, before they choose. `minmax` halves the range of codes, so
+    that max |x| lies between the last two; for `absmax` it is the last one's (ONNX Runtime)."""
     p: Positive | None = None
     """Exponent of the error |x - q(x)|^p that is minimised: in each batch (`mse`, `ema_mse`) or over all (`lp`)."""
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -61,7 +61,8 @@ class Row(Spec):
     scored: Literal["test", "tune"] = "test"
     """The split that the row is scored on. `tune` is for choosing schedules: no claim or verdict uses such a row."""
     reported_only: str | None = None
-    """If given, the row is shown with its published number but not run, and this is why."""
+    """If given, the row is not run, and this is why: it is shown with its published number, or with predictions of
+    another tool that were submitted to it."""
     reconstruction: str | None = None
     """What we had to choose ourselves because the publication does not say it; printed below the table."""
     note: str | None = None
