@@ -22,13 +22,14 @@ class Hawq(BitBudget):
         self.options: HawqOptions = options_of(HawqOptions, options)
 
     def importance(self, model: nn.Module, weights: Sequence[Tensor], batches: Batches) -> list[Tensor]:
-        """The mean trace of each layer; 0 in place of a negative one, whose layer would gain by being coarse."""
+        """The mean trace of each layer, without its sign: some layers of a trained DETR have a negative one, and are no
+        less sensitive for that."""
         o = self.options
         losses = single_losses(Objective(model, None, 1.0), batches, o.images)
         with differentiable_twice():
             traces = hessian_traces(losses, weights, o.probes, o.seed)
         self.traces = [float(trace) for trace in traces]
-        return [trace.clamp_min(0) / weight.numel() for trace, weight in zip(traces, weights, strict=True)]
+        return [trace.abs() / weight.numel() for trace, weight in zip(traces, weights, strict=True)]
 
     def facts(self, model: nn.Module) -> Mapping[str, Any]:
         """The traces too, in the order of the layers."""
