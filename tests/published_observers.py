@@ -4,7 +4,7 @@ from torch import Tensor
 
 from bench.calibration.observers import StepObserver
 from bench.quantization.ranges import Unsigned
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 
 PUBLISHED = {
     "minmax": Observer(kind="minmax"),

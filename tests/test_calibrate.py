@@ -26,7 +26,7 @@ from bench.quantization.ranges import step_of_range
 from bench.quantization.trace import record_reads
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 from bench.schema.placement import Policy
 
 # mmdet's own, and on every pass.

@@ -25,7 +25,7 @@ from bench.quantization.uniform import UniformQuantizer
 from bench.run.inspect import empty_batch
 from bench.schema.bits import Bits
 from bench.schema.load import load_suite
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 
 MINMAX = Observer(kind="minmax")
 SHAPES: dict[str, dict[str, Any]] = {

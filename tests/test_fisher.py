@@ -17,7 +17,7 @@ from bench.detectors.twice import differentiable_twice
 from bench.errors import BenchError, UsageError
 from bench.methods.fisher import allocate_bits, critical_group
 from bench.methods.fisher_trace import weights_of
-from bench.schema.methods import CriticalOptions
+from bench.schema.options.fisher import CriticalOptions
 
 GROUP = Group.of(("b", "e"), CLASSES)
 

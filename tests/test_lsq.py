@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.calibration.observers import StepObserver
 from bench.quantization.functional import lsq
 from bench.quantization.ranges import integer_range
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 

@@ -18,7 +18,7 @@ from bench.calibration import search
 from bench.calibration.observers import StepObserver, make_observer
 from bench.quantization.functional import mqbench_codes
 from bench.quantization.ranges import integer_range, step_of_range
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 
 RANGES = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 

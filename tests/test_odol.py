@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.methods.objective import make_objective
 from bench.quantization.apply import site_names
 from bench.schema.catalog import CATALOG, FAMILIES
-from bench.schema.methods import Objective
+from bench.schema.options.search import Objective
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
 

@@ -18,7 +18,7 @@ from bench.quantization.placement import place
 from bench.quantization.trace import record_reads
 from bench.quantization.uniform import OffsetQuantizer, UniformQuantizer
 from bench.schema.bits import Bits
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 from bench.schema.placement import Policy
 
 OPTIONS: dict[str, Any] = {"weights": {"kind": "minmax"}, "activations": {"kind": "minmax"}, "offset": "activations"}

@@ -16,7 +16,8 @@ from bench.calibration.histogram import Histogram
 from bench.calibration.observers import make_observer
 from bench.calibration.range_observer import RangeObserver
 from bench.calibration.range_search import Codes, Scale, best_range, most_alike
-from bench.schema.methods import Observer, UniformOptions
+from bench.schema.options.calibration import UniformOptions
+from bench.schema.options.observer import Observer
 
 POWERS = (0.5, 1.0, 1.5, 2.0, 2.4, 3.0, 4.0)
 

@@ -23,7 +23,7 @@ from bench.quantization.quantizer import Quantizer
 from bench.quantization.trace import record_reads
 from bench.schema.base import parse
 from bench.schema.bits import Bits
-from bench.schema.methods import ReconstructionOptions
+from bench.schema.options.calibration import ReconstructionOptions
 from bench.schema.placement import Policy
 
 SCHEDULE = {

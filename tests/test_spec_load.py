@@ -11,7 +11,8 @@ from bench.errors import UsageError
 from bench.schema.classes import ClassFacts, read_class
 from bench.schema.faults import Fault
 from bench.schema.load import find, load_all, load_suite
-from bench.schema.methods import BUILTIN, LsqOptions, facts, options_model
+from bench.schema.methods import BUILTIN, facts, options_model
+from bench.schema.options.training import LsqOptions
 from bench.schema.source import load_mapping
 
 PROJECT = Path(__file__).parents[1]

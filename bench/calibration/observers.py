@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.calibration import search
 from bench.calibration.range_observer import RangeObserver
 from bench.quantization.ranges import EPS, Unsigned, integer_range, or_one, step_of_range, zero_point
-from bench.schema.methods import RANGE_KINDS, Observer
+from bench.schema.options.observer import RANGE_KINDS, Observer
 
 
 def make_observer(

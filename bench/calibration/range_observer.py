@@ -6,7 +6,7 @@ from torch import Tensor
 from bench.calibration.entropy import entropy_end
 from bench.calibration.histogram import Histogram
 from bench.calibration.range_search import Codes, Scale, best_range, most_alike
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 
 
 class RangeObserver:

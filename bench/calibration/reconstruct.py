@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.quantization.functional import fake_quantize
 from bench.quantization.lsq import SMALLEST
 from bench.quantization.quantizer import Quantizer
-from bench.schema.methods import ReconstructionOptions
+from bench.schema.options.calibration import ReconstructionOptions
 
 
 class Result(NamedTuple):

@@ -218,7 +218,7 @@ def _placement(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
 def _allocated(job: "Job", args: argparse.Namespace) -> dict[str, Any]:
     """What a method of the row gave its weights in place of the row's bits, as its record has it."""
     from bench.records.store import Store
-    from bench.schema.methods import BudgetOptions
+    from bench.schema.options.fisher import BudgetOptions
 
     names = [use.name for use in job.protocol.methods if isinstance(use.parsed, BudgetOptions)]
     if not names:

@@ -14,7 +14,8 @@ from torch import Tensor, distributed, nn
 from bench.errors import BenchError
 from bench.methods.lsq import LSQ
 from bench.quantization.calls import Counted, begin_passes
-from bench.schema.methods import AqdOptions, MultiLevelOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.training import AqdOptions, MultiLevelOptions
 
 
 class LevelNorm(Counted, nn.Module):

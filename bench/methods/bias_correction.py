@@ -15,7 +15,8 @@ from bench.calibration.batches import Batches
 from bench.calibration.passes import quantizers_of, without_quantizers
 from bench.quantization.apply import quantized_layers
 from bench.quantization.layer import QuantLayer
-from bench.schema.methods import BiasCorrectionOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.calibration import BiasCorrectionOptions
 
 
 class BiasCorrection:

@@ -23,7 +23,7 @@ from bench.quantization.functional import uniform
 from bench.quantization.placement import Placement, WeightSite
 from bench.quantization.quantizer import step_shape
 from bench.quantization.ranges import integer_range
-from bench.schema.methods import BudgetOptions
+from bench.schema.options.fisher import BudgetOptions
 
 
 class BitBudget:

@@ -14,7 +14,7 @@ from bench.quantization.apply import Quantizers, site_names
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import step_shape
 from bench.quantization.uniform import OffsetQuantizer, UniformQuantizer
-from bench.schema.methods import DetptqOptions, LapqOptions
+from bench.schema.options.search import DetptqOptions, LapqOptions
 
 Metric = float | Literal["minmax"]
 """The p of |x - q(x)|^p, or the whole range."""

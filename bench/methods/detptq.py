@@ -21,7 +21,8 @@ from bench.methods.candidates import candidate_sites, collecting_quantizers
 from bench.methods.objective import Objective, make_objective, mean
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
-from bench.schema.methods import DetptqOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.search import DetptqOptions
 
 
 class DetPTQ:

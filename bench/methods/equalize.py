@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bench.calibration.batches import Batches
 from bench.errors import BenchError
 from bench.quantization.trace import Operand, Recorded, record_reads
-from bench.schema.methods import EqualizeOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.calibration import EqualizeOptions
 
 HOMOGENEOUS = frozenset({"relu", "leaky_relu"})
 """f(s x) = s f(x) for s > 0. Neither SiLU is so, nor ReLU6, which ends at 6."""

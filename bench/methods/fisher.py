@@ -16,7 +16,8 @@ from bench.detectors.critical import Group, Objective
 from bench.errors import UsageError
 from bench.methods.bit_budget import BitBudget, single_losses
 from bench.quantization.budget import allocate_bits
-from bench.schema.methods import CriticalOptions, FisherOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.fisher import CriticalOptions, FisherOptions
 
 __all__ = ["Fisher", "allocate_bits", "critical_group"]
 

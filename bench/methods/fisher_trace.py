@@ -17,7 +17,8 @@ from bench.detectors.twice import differentiable_twice
 from bench.errors import BenchError
 from bench.methods.fisher import critical_group, names_of
 from bench.quantization.apply import quantized_layers
-from bench.schema.methods import FisherTraceOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.fisher import FisherTraceOptions
 
 
 class FisherTrace:

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from bench.schema.methods import FoldBnOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.calibration import FoldBnOptions
 
 
 class FoldBn:

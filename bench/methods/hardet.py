@@ -18,7 +18,8 @@ from torch import Tensor
 
 from bench.detectors.positives import Positives
 from bench.methods.hqod import harmonious_iou_loss
-from bench.schema.methods import HardetOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.training import HardetOptions
 
 
 class HarDet:

@@ -10,7 +10,8 @@ from bench.calibration.fisher import hessian_traces
 from bench.detectors.critical import Objective
 from bench.detectors.twice import differentiable_twice
 from bench.methods.bit_budget import BitBudget, single_losses
-from bench.schema.methods import HawqOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.fisher import HawqOptions
 
 
 class Hawq(BitBudget):

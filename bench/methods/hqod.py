@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from bench.detectors.positives import Positives
-from bench.schema.methods import HqodOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.training import HqodOptions
 
 EPSILON = torch.finfo(torch.float64).eps
 """The code's: keeps the gradients of p^u and u^p finite where a base is 0."""

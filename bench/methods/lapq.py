@@ -19,7 +19,8 @@ from bench.methods.candidates import collected, collecting_quantizers
 from bench.methods.objective import make_objective, mean
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
-from bench.schema.methods import LapqOptions, Powell, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.search import LapqOptions, Powell
 
 
 class Minimum(NamedTuple):

@@ -16,7 +16,8 @@ from bench.quantization.apply import Quantizers
 from bench.quantization.lsq import LsqQuantizer
 from bench.quantization.mqbench import lsq_quantizers
 from bench.quantization.placement import Placement
-from bench.schema.methods import LsqOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.training import LsqOptions
 
 
 class LSQ:

@@ -6,7 +6,8 @@ from bench.calibration.observers import make_observer
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import Quantizer, step_shape
-from bench.schema.methods import LsqOptions, TqtOptions, UniformOptions
+from bench.schema.options.calibration import UniformOptions
+from bench.schema.options.training import LsqOptions, TqtOptions
 
 
 def observed_quantizers(

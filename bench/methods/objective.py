@@ -12,7 +12,7 @@ from bench.detectors.locations import decoding_of
 from bench.detectors.odol import Target, odol, target
 from bench.errors import BenchError
 from bench.quantization.apply import site_names
-from bench.schema.methods import Objective as Options
+from bench.schema.options.search import Objective as Options
 
 
 class Objective(Protocol):

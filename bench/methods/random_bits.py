@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from bench.calibration.batches import Batches
 from bench.methods.bit_budget import BitBudget
-from bench.schema.methods import RandomBitsOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.fisher import RandomBitsOptions
 
 
 class RandomBits(BitBudget):

@@ -12,7 +12,8 @@ from torch import nn
 
 from bench.calibration.batches import Batch, Batches
 from bench.calibration.reconstruct import Result, reconstruct
-from bench.schema.methods import BlockOptions, QdropOptions, ReconstructionOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.calibration import BlockOptions, QdropOptions, ReconstructionOptions
 
 
 class AdaRound:

@@ -18,7 +18,8 @@ from bench.quantization.apply import Quantizers
 from bench.quantization.mqbench import tqt_quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.tqt import TqtFixedQuantizer, TqtQuantizer
-from bench.schema.methods import TqtFixedOptions, TqtOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.training import TqtFixedOptions, TqtOptions
 
 
 class TQT:

@@ -16,7 +16,8 @@ from bench.methods.make import observed_quantizers
 from bench.quantization.apply import Quantizers
 from bench.quantization.placement import Placement
 from bench.quantization.uniform import OffsetQuantizer, UniformQuantizer
-from bench.schema.methods import UniformOptions, options_of
+from bench.schema.methods import options_of
+from bench.schema.options.calibration import UniformOptions
 
 
 class Uniform:

@@ -15,7 +15,8 @@ from bench.quantization.mqbench_import import load_mqbench
 from bench.quantization.placement import Placement
 from bench.quantization.quantizer import Quantizer
 from bench.quantization.ranges import integer_range, step_of_range
-from bench.schema.methods import LsqOptions, Observer, TqtFixedOptions
+from bench.schema.options.observer import Observer
+from bench.schema.options.training import LsqOptions, TqtFixedOptions
 
 Role = Literal["param", "tensor", "input"]
 """MQBench's words for a weight, an activation and the model's input."""

@@ -10,7 +10,7 @@ from bench.quantization.functional import fake_quantize
 from bench.quantization.grid import Grid
 from bench.quantization.ranges import integer_range
 from bench.quantization.shared import Shared, versions
-from bench.schema.methods import Granularity
+from bench.schema.options.observer import Granularity
 
 
 class Observing(Protocol):

@@ -9,7 +9,8 @@ from bench.schema.base import Spec, parse
 from bench.schema.categories import known_categories
 from bench.schema.check_groups import misnamed
 from bench.schema.faults import Fault, below, unknown
-from bench.schema.methods import BudgetOptions, CriticalOptions, options_model
+from bench.schema.methods import options_model
+from bench.schema.options.fisher import BudgetOptions, CriticalOptions
 from bench.schema.suite import MethodUse, Row, Suite
 
 

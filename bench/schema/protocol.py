@@ -17,7 +17,8 @@ from bench.schema.bits import Bits
 from bench.schema.classes import source_hash
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale
-from bench.schema.methods import Observer, options_model
+from bench.schema.methods import options_model
+from bench.schema.options.observer import Observer
 from bench.schema.placement import Calibration, Policy
 from bench.schema.recipe import Recipe
 from bench.schema.suite import Metric

@@ -13,7 +13,7 @@ from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale, Init
 from bench.schema.evidence import Evidence, Family
 from bench.schema.group import CategoryGroup, GroupName
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 from bench.schema.placement import Calibration, Pins, Policy
 from bench.schema.recipe import Recipe
 

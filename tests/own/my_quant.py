@@ -9,7 +9,7 @@ from bench.calibration.observers import make_observer
 from bench.methods.lsq import LSQ
 from bench.quantization.apply import quantized_layers
 from bench.quantization.quantizer import Quantizer
-from bench.schema.methods import Observer
+from bench.schema.options.observer import Observer
 
 MINMAX = Observer(kind="minmax")
 

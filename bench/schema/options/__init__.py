@@ -1,0 +1,1 @@
+"""The models of what suites write as options of a method."""
