@@ -44,6 +44,9 @@ REWRITTEN: dict[str, list[tuple[str, str]]] = {
         (USE, "    methods:\n    - lsq\n    - name: mine.makers:Loss\n    - {name: 'mine.makers:Loss'}§\n"),
     ],
     "two quantizers": [(USE, "    methods: [{name: 'mine.makers:Maker'}, lsq]§\n")],
+    "a correction before there are quantizers": [
+        (USE, "    methods:\n    - {name: bias_correction, options: {inputs: fp}}§\n    - lsq\n"),
+    ],
     "losses of single samples of a DETR": [
         (USE, "    detector: detr-r50\n    methods: [{name: 'mine.makers:Reshaping'}, lsq]§\n"),
         ("    start: fp\n", ""),

@@ -147,6 +147,10 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "both make quantizers",
         [("    methods:\n", "    methods:§\n"), ("      - name: lsq\n", TWO_MAKERS)],
     ),
+    "a correction before there are quantizers": (
+        "bias_correction must stand behind the method that makes quantizers",
+        [("      - name: lsq\n", "      - name: bias_correction§\n        options: {inputs: fp}\n      - name: lsq\n")],
+    ),
     "losses of single samples of a DETR": (
         "which only the families atss, retinanet, ssdlite, yolox have here",
         [

@@ -23,6 +23,7 @@ class BiasCorrection:
     """Changes biases after the quantizers are calibrated, so it stands behind the method that makes them."""
 
     version = 1
+    needs_quantizers = True
 
     def __init__(self, options: BiasCorrectionOptions | dict[str, Any]) -> None:
         self.options = options_of(BiasCorrectionOptions, options)

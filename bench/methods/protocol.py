@@ -16,7 +16,8 @@ class Method(Protocol):
     of her own that she may change.
 
     `version` is part of a job's identity: raise it when the method computes another number.
-    The hooks run in the order in which they stand here.
+    The hooks run in the order in which they stand here. A class that changes what another one quantized says
+    `needs_quantizers = True`: in a row it must stand behind the method that makes quantizers.
     """
 
     version: int

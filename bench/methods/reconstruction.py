@@ -20,6 +20,7 @@ class AdaRound:
     """Layer by layer; step sizes stay."""
 
     version = 1
+    needs_quantizers = True
 
     def __init__(self, options: ReconstructionOptions | dict[str, Any]) -> None:
         self.options = options_of(ReconstructionOptions, options)

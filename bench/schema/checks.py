@@ -83,13 +83,16 @@ def _start(row: Row, names: _Names) -> Iterator[Fault]:
 
 
 def _quantizers(row: Row, names: _Names) -> Iterator[Fault]:
-    makers, seen, readable = [], set(), True
+    makers: list[str] = []
+    seen, readable = set(), True
     for k, use in enumerate(row.methods):
         if use.name in seen:
             yield Fault(("methods", k, "name"), f"method {use.name!r} stands twice in the row")
         seen.add(use.name)
         try:
             found = facts(use.name)
+            if found.needs_quantizers and not makers:
+                yield Fault(("methods", k, "name"), f"{use.name} must stand behind the method that makes quantizers")
             makers += [use.name] if found.makes_quantizers else []
             if found.reshapes_losses:
                 yield from below(("methods", k, "name"), _reshaped(row, use.name))

@@ -73,6 +73,8 @@ class MethodFacts(NamedTuple):
     version: int
     makes_quantizers: bool
     reshapes_losses: bool
+    needs_quantizers: bool
+    """It says `needs_quantizers`: a method that makes them stands before it in the row."""
 
 
 def facts(name: str) -> MethodFacts:
@@ -82,7 +84,8 @@ def facts(name: str) -> MethodFacts:
     """
     target = BUILTIN[name].target if name in BUILTIN else name
     version, members = check_class("method", name, target, PROTOCOL, BUILTIN)
-    return MethodFacts(target, version, "make_quantizers" in members, "reshape_losses" in members)
+    hooks = (hook in members for hook in ("make_quantizers", "reshape_losses", "needs_quantizers"))
+    return MethodFacts(target, version, *hooks)
 
 
 def options_of(model: type[T], options: T | dict[str, Any]) -> T:
