@@ -51,9 +51,11 @@ class CocoKind(FolderKind[CocoData]):
 
     def unusable(self) -> str | None:
         """What the reader refuses of a file, and one of whose images none is there."""
+        # The other splits are read by the training split's categories.
+        train = expand(self.spec.train.annotations, self.folder).stat().st_size
         for split, part in self._parts():
             file = expand(part.annotations, self.folder)
-            if file.stat().st_size > LARGE:
+            if max(train, file.stat().st_size) > LARGE:
                 continue
             content = read_coco_json(file, [], files=True)
             categories_of(self.spec, split, file, self.folder, content, [])
@@ -75,15 +77,14 @@ class CocoKind(FolderKind[CocoData]):
         trains the same model.
         """
         parts = self._files()
-        pin = recall(root, parts)
-        if pin is None:
-            before, digest = facts(parts), Digest()
-            self._identify(digest, parts)
-            pin = digest.pin()
-            remember(root, parts, pin, before)
-        order, train = Digest(), parts[0]
-        order.add_files(Listing(train.images), train.names)
-        return Planned(pin, order.pin())
+        if (known := recall(root, parts)) is not None:
+            return known
+        before, digest, order = facts(parts), Digest(), Digest()
+        self._identify(digest, parts)
+        order.add_files(Listing(parts[0].images), parts[0].names)
+        planned = Planned(digest.pin(), order.pin())
+        remember(root, parts, planned, before)
+        return planned
 
     def _identify(self, digest: Digest, parts: list[Part]) -> None:
         for (role, _), part in zip(self._parts(), parts, strict=True):

@@ -72,6 +72,8 @@ class Listing:
 
     def has(self, name: str) -> bool:
         """Whether the file `name`, relative to the folder, with `/`, exists."""
+        if "/" not in name:
+            return name in self._here.names
         path = PurePosixPath(name)
         return path.name in self._at(path).names
 
@@ -95,6 +97,10 @@ class Listing:
         path = PurePosixPath(stem)
         found = self._at(path).images.get(path.name)
         return None if found is None else str(path.with_name(found))
+
+    @cached_property
+    def _here(self) -> "_Folder":
+        return self._at(PurePosixPath("x"))
 
     def _at(self, path: PurePosixPath) -> "_Folder":
         parent = str(path.parent)

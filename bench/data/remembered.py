@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bench.data.kind import Digest
+from bench.data.kind import Digest, Planned
 from bench.data.paths import Listing
 from bench.errors import BenchError
 from bench.records.files import write_atomically
@@ -34,32 +34,27 @@ class Part(NamedTuple):
     """Of the images in it, relative to their folder; empty before the file was searched."""
 
 
-def recall(root: Path, parts: Sequence[Part]) -> str | None:
-    """The fingerprint of a data set of these files, whose names are put into `parts`.
-
-    None where it is not known, or anything has changed.
-    """
+def recall(root: Path, parts: Sequence[Part]) -> Planned | None:
+    """What planning asks of a data set of these files; None where it is not known, or anything has changed."""
     try:
         note = orjson.loads(_note(root, parts).read_bytes())
-        files, names, images, pin = note["files"], note["names"], note["images"], note["pin"]
-        found = [part._replace(names=known) for part, known in zip(parts, names, strict=True)]
-        if files == _facts(parts) and images == _images(found) and isinstance(pin, str):
-            for part, known in zip(parts, names, strict=True):
-                part.names.extend(known)
-            return pin
+        found = [part._replace(names=known) for part, known in zip(parts, note["names"], strict=True)]
+        if note["files"] == _facts(parts) and note["images"] == _images(found):
+            return Planned(str(note["pin"]), str(note["order"]))
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         pass
     return None
 
 
-def remember(root: Path, parts: Sequence[Part], pin: str, before: list[Any] | None) -> None:
-    """Keep a fingerprint where that is possible; `before` is what `facts` said before the files were read."""
+def remember(root: Path, parts: Sequence[Part], planned: Planned, before: list[Any] | None) -> None:
+    """Keep what planning asks where that is possible; `before` is what `facts` said before the files were read."""
     try:
         if before is None or before != _facts(parts) or sum(size for _, size, _, _ in before) < LEAST_BYTES:
             return
         if time.time_ns() - max(changed for _, _, changed, _ in before) < _YOUNG_NS:
             return
-        note = {"files": before, "names": [part.names for part in parts], "images": _images(parts), "pin": pin}
+        names = [part.names for part in parts]
+        note = {"files": before, "names": names, "images": _images(parts), **planned._asdict()}
         path = _note(root, parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda beside: beside.write_bytes(orjson.dumps(note)))
