@@ -193,5 +193,24 @@ def test_the_readme_has_the_committed_numbers() -> None:
         assert rows[method, bits][2] == ap and rows[method, bits][at] == runs
 
 
+def test_the_answers_of_the_readme_are_the_committed_gains() -> None:
+    text = README.read_text(encoding="utf-8")
+    answers = text[text.index("Five lines") : text.index("It is made for")]
+    for number, name, rows in (
+        (2, "real/bccd", ("LSQ+HQOD beats LSQ at INT4", "LSQ+HQOD beats LSQ at INT2")),
+        (3, "hqod/table1", ("LSQ+HQOD beats LSQ at INT4", "LSQ+HQOD beats LSQ at INT2")),
+    ):
+        committed = cells((PROJECT / f"results/{name}.mini.md").read_text(encoding="utf-8"))
+        gain = next(row.index("gain") for row in committed if row[0] == "claim")
+        of = {row[0]: row for row in committed}
+        told = re.findall(r"[+-]\d+\.\d\d", next(line for line in answers.splitlines() if line.startswith(f"{number}.")))
+        assert told[:2] == [of[row][gain] for row in rows]
+        assert all(of[row][1].startswith("interim (1 of ") for row in rows)
+    bccd = {(row[0], row[1]): row for row in cells((PROJECT / "results/real/bccd.mini.md").read_text("utf-8"))}
+    full = ("FP+ft, as INT2", "FP+ft+HQOD, as INT2")
+    plain, ours = (float(bccd[name, "32/32"][2].removesuffix(" †")) for name in full)
+    assert f"{ours - plain:+.2f} in full precision" in answers
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
