@@ -28,7 +28,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (PROJECT / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, root / name)
-    for stages in (root / "dvc.yaml", root / "suites/hqod/dvc.yaml"):
+    for stages in (root / "dvc.yaml", root / "suites/dvc.yaml"):
         text = stages.read_text(encoding="utf-8")
         assert "tier: mini" in text
         stages.write_text(text.replace("tier: mini", "tier: smoke"), encoding="utf-8")
@@ -87,8 +87,8 @@ def test_repro(checkout: Path) -> None:
 
 
 def test_a_table_beside_the_main_one(checkout: Path) -> None:
-    """Tables II to IV have a pipeline of their own, which a plain `dvc repro` leaves alone."""
-    target = "suites/hqod/dvc.yaml:reproduce@table4"
+    """Whole tables have a pipeline of their own, which a plain `dvc repro` leaves alone."""
+    target = "suites/dvc.yaml:reproduce@hqod-table4"
     others = {row.id for row in load_suite("hqod/table4", checkout).suite.rows} - {"lsq-hiou"}
     run_first(checkout, "hqod/table4", *sorted(others))
     assert "8 jobs: 7 done, 1 executed" in repro(checkout, target)

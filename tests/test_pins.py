@@ -198,7 +198,7 @@ def test_the_projects_pins_in_dvc(tmp_path: Path, shared: Path) -> None:
     assert f"data/{pin.name}.dvc" not in json.loads(dvc(root, "status", "--json"))
 
 
-@pytest.mark.parametrize("file", ["dvc.yaml", "suites/hqod/dvc.yaml"])
+@pytest.mark.parametrize("file", ["dvc.yaml", "suites/dvc.yaml"])
 def test_the_pipeline_does_not_depend_on_pins(file: str) -> None:
     assert not re.search(r"data/|\.dvc\b", (PROJECT / file).read_text(encoding="utf-8"))
 
