@@ -17,6 +17,8 @@ from forked import Command
 from bench.schema.source import load_mapping
 
 PROJECT = Path(__file__).parent.parent
+# Output is laid out for a terminal where this says how wide one is; under xdist it is set.
+os.environ.pop("COLUMNS", None)
 SUITE = "hqod/table1"
 ROWS = ("fp", "fp-ft-w4a4", "lsq-w4a4")
 """The rows of that suite which show the machinery; the long test of the suites runs the others."""
