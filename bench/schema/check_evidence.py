@@ -50,23 +50,23 @@ def _families(suite: Suite) -> Iterator[Fault]:
 def _over_images(suite: Suite, name: str) -> Iterator[Fault]:
     """Images say nothing of another training, so they judge only rows that have none, of one checkpoint."""
     assert suite.evidence is not None
-    claims, rows = {claim.id: claim for claim in suite.claims}, {row.id: row for row in suite.rows}
-    trained: dict[str, None] = {}
-    for k, claim_id in enumerate(suite.evidence.families[name].claims):
-        claim = claims.get(claim_id)
-        if claim is None or not all(row in rows for row in claim.rows):
-            continue  # said elsewhere
-        own = [rows[row] for row in claim.rows]
-        trained |= dict.fromkeys(r.id for r in own if any(spec.recipe(r) for spec in suite.tiers.values()))
-        if claim.kind != "difference":
-            yield Fault(("claims", k), f"claim {claim_id!r} is an interaction: over images only differences are judged")
-        elif claim.metric in HARMONY:
-            yield Fault(("claims", k), f"claim {claim_id!r}: {claim.metric} does not follow from predictions")
-        elif tier := next((tier for tier in suite.tiers if len(_checkpoints(suite, tier, own)) > 1), None):
-            yield Fault(("claims", k), f"claim {claim_id!r}: its rows have other checkpoints at tier {tier}")
-    if trained:
+    known, rows = {claim.id: claim for claim in suite.claims}, {row.id: row for row in suite.rows}
+    asked = [known.get(claim) for claim in suite.evidence.families[name].claims]
+    # What is not known is said elsewhere.
+    claims = {k: claim for k, claim in enumerate(asked) if claim is not None and {*claim.rows} <= rows.keys()}
+    named = dict.fromkeys(row for claim in claims.values() for row in claim.rows)
+    if trained := [row for row in named if any(spec.recipe(rows[row]) for spec in suite.tiers.values())]:
         text = f"family {name!r} is over images, but has trained rows ({', '.join(trained)})"
         yield Fault(("over",), f"{text}: how training varies is seen over repetitions alone")
+        return
+    for k, claim in claims.items():
+        own = [rows[row] for row in claim.rows]
+        if claim.kind != "difference":
+            yield Fault(("claims", k), f"claim {claim.id!r} is an interaction: over images only differences are judged")
+        elif claim.metric in HARMONY:
+            yield Fault(("claims", k), f"claim {claim.id!r}: {claim.metric} does not follow from predictions")
+        elif tier := next((tier for tier in suite.tiers if len(_checkpoints(suite, tier, own)) > 1), None):
+            yield Fault(("claims", k), f"claim {claim.id!r}: its rows have other checkpoints at tier {tier}")
 
 
 def _checkpoints(suite: Suite, tier: Tier, rows: Iterable[Row]) -> set[str]:

@@ -45,7 +45,8 @@ class Family(Spec):
             raise ValueError("`spread` is of repetitions; over images it follows from the bootstrap")
         needed = math.ceil(TAIL * len(self.claims) / self.level)
         if self.replicates is not None and self.replicates < needed:
-            text = f"{self.replicates} replicates are too few for {len(self.claims)} claims at {100 * self.level:g} %"
+            claims = "1 claim" if len(self.claims) == 1 else f"{len(self.claims)} claims"
+            text = f"{self.replicates} replicates are too few for {claims} at {100 * self.level:g} %"
             raise ValueError(f"{text}: at least {needed} are needed")
         return self
 
