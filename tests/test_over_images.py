@@ -167,7 +167,7 @@ def test_absent_predictions_name_the_command(tmp_path: Path) -> None:
 
 
 def test_a_difference_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.verdict import over_images
+    from bench.verdict import bootstrapped
 
     suite = suite_of(tmp_path)
     measure_all(suite)
@@ -177,7 +177,7 @@ def test_a_difference_is_computed_once(tmp_path: Path, monkeypatch: pytest.Monke
         raise AssertionError("computed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(over_images, "compare_detections", refuse)
+        patch.setattr(bootstrapped, "compare_detections", refuse)
         assert verdict(suite) == first
         with pytest.raises(AssertionError, match="computed again"):  # other predictions
             measure(suite, "bad", 3.5)

@@ -3,31 +3,24 @@
 The first repetition decides: one checkpoint, one calibration set. What the others give stands beside it.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import versions
-from bench.data.dataset import Dataset
 from bench.errors import BenchError
 from bench.external.store import ExternalRecord
-from bench.schema.base import parse
 from bench.schema.claim import Claim
 from bench.schema.evidence import Family
-from bench.schema.group import FEW, NO_GROUPS, Groups
+from bench.schema.group import FEW, Groups
 from bench.schema.metric_names import parts
-from bench.schema.suite import Metric
 from bench.statistics.claims import OverImages
 from bench.verdict import kept_differences
 from bench.verdict.external import load_external
 from bench.verdict.faults import sound_external, undefined
 from bench.verdict.gather import Results
-from bench.verdict.images import Task, compare_detections
-from bench.verdict.kept_differences import KeptDifference
 from bench.verdict.numbers import numbers
 from bench.verdict.pairs import Pair, Pairs, Run, pair_up, run_of, runs_of
-from bench.verdict.sides import Side, data_at, detections_of, refuse_different, side_of
 
 FIRST = 0
 """The repetition that decides."""
@@ -99,11 +92,10 @@ def range_beside(differences: list[float]) -> str:
 
 
 class Bootstrap:
-    """The paired bootstrap of a suite's claims; data are read once, and only where a difference is not kept."""
+    """The paired bootstrap of a suite's claims, computed only where a difference is not kept."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
-        self._data: Dataset | None = None
 
     def measure(self, claim: Claim, family: Family, level: float, pair: Pair, groups: Groups) -> Measured:
         """The difference in points, with one-sided bounds at `level` where they can be told."""
@@ -112,7 +104,10 @@ class Bootstrap:
         try:
             kept = kept_differences.read(root, of)
             if kept is None:
-                kept = self._compute(claim, of, pair, groups)
+                # Late: numba and the data take seconds to load.
+                from bench.verdict.bootstrapped import bootstrapped
+
+                kept = bootstrapped(self.results, claim.metric, of, pair, groups)
                 kept_differences.write(root, kept)
         except (BenchError, OSError) as error:
             gain = pair.points[0] - pair.points[1]
@@ -144,33 +139,3 @@ class Bootstrap:
             "few": FEW,
             "version": versions.EVALUATION,
         }
-
-    def _compute(self, claim: Claim, of: dict[str, Any], pair: Pair, groups: Groups) -> KeptDifference:
-        better, worse = (side_of(self.results.located.root, run.record) for run in pair.runs)
-        refuse_different(better, worse, ("data", "metric"))
-        detections = detections_of(worse), detections_of(better)
-        gt = self._dataset(better).coco
-        group = parts(claim.metric).group
-        wanted = NO_GROUPS if group is None else {group: groups[group]}
-        # Both ends of a two-sided interval at 1 - 2a are one-sided bounds at a.
-        task = Task(of["replicates"], of["seed"], os.cpu_count() or 1, FEW, wanted, 1 - 2 * of["level"])
-        metric = parse(Metric, better.record.part("metric"))
-        comparison = compare_detections(gt, *detections, metric, task, (worse, better))
-        found = comparison.metrics[claim.metric]
-        if found.difference is None:
-            raise BenchError(f"{claim.metric} is undefined on these data")
-        low, high = (None, None) if found.interval is None else found.interval
-        return KeptDifference(
-            of=of,
-            difference=found.difference,
-            lower=low,
-            upper=high,
-            error=found.error,
-            images=comparison.images,
-            bearing=found.images,
-        )
-
-    def _dataset(self, side: Side) -> Dataset:
-        if self._data is None:
-            self._data = data_at(side, self.results.located, self.results.tier)
-        return self._data
