@@ -29,6 +29,12 @@ def _link(number: int) -> str:
     return THIRD.replace("third", f"r{number}").replace("start: lsq", start + MARK * (number == 8))
 
 
+def _family(options: str) -> str:
+    """A claim in a family with these options."""
+    family = f"    f: {{claims: [c], {options}}}{MARK}\n"
+    return f"claims:\n  - {{{CLAIM}, metric: AP}}\nevidence:\n  families:\n{family}tiers:\n"
+
+
 # name: (words of the message, changes)
 CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     # Keys.
@@ -336,6 +342,24 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "needs either `loses_at_most` or `loses_at_least`",
         [("tiers:\n", "regime:\n  - {row: lsq, reference: fp}§\ntiers:\n")],
     ),
+    "trained rows over images": (
+        "family 'f' is over images, but has trained rows (lsq, fp): how training varies is seen over repetitions alone",
+        [("tiers:\n", _family("over: images, replicates: 2000, seed: 0"))],
+    ),
+    "images without replicates": (
+        "`over: images` needs `replicates` (such as 2000) and `seed`",
+        [("tiers:\n", _family("over: images, seed: 0"))],
+    ),
+    "seed of repetitions": ("`seed` belongs to `over: images`", [("tiers:\n", _family("seed: 0"))]),
+    "spread over images": (
+        "`spread` is of repetitions",
+        [("tiers:\n", _family("over: images, replicates: 2000, seed: 0, spread: 0.5"))],
+    ),
+    "replicates too few for the level": (
+        "100 replicates are too few for 1 claim at 3 %: at least 167 are needed",
+        [("tiers:\n", _family("over: images, replicates: 100, seed: 0"))],
+    ),
+    "over what is not known": ("'repetitions' or 'images'", [("tiers:\n", _family("over: seeds"))]),
     # YAML.
     "tag": ("tags", [("A table", "!!python/name:os.system A§")]),
     "anchor": ("anchors (&x)", [("A table", "&x A§")]),

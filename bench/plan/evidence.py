@@ -14,6 +14,10 @@ CHECKPOINTS = {
 }
 
 
+CONDITIONS = "on one checkpoint and one calibration set"
+"""What a claim over images conditions on."""
+
+
 class PlannedFamily(NamedTuple):
     """A family of claims at a tier."""
 
@@ -26,6 +30,12 @@ class PlannedFamily(NamedTuple):
     spread: float | None
     detectable: float | None
     """The true gain, points, that the planned repetitions find in 80 % of cases; None without a spread, or for one."""
+    over: str
+    replicates: int | None
+    """Of the bootstrap over images; None over repetitions, as `seed`."""
+    seed: int | None
+    least: float | None
+    """Points: a claim whose rows all lie below it is out of regime."""
 
 
 def planned(suite: Suite, tier: Tier) -> list[PlannedFamily]:
@@ -40,7 +50,8 @@ def _planned(name: str, family: Family, spec: TierSpec) -> PlannedFamily:
     detectable = None
     if family.spread is not None and spec.seeds > 1:
         detectable = Paired(spec.seeds, 0.0, family.spread).detectable(level)
-    return PlannedFamily(name, family.claims, level, family.level, family.spread, detectable)
+    drawn = family.over, family.replicates, family.seed
+    return PlannedFamily(name, family.claims, level, family.level, family.spread, detectable, *drawn, family.least)
 
 
 def as_json(suite: Suite, tier: Tier) -> dict[str, Any]:
@@ -70,6 +81,13 @@ def sentences(suite: Suite, tier: Tier) -> Iterator[str]:
             f"Family {family.name}: {claims}, each bound at {100 * (1 - family.level):.4g} %, so that all lower bounds "
             f"hold jointly with {100 * (1 - family.together):g} %, and so do all upper ones."
         )
+        if family.over == "images":
+            text += (
+                f" Bounds are over the test images, by {family.replicates:,} replicates of the paired bootstrap (seed "
+                f"{family.seed}), {CONDITIONS}."
+            )
+        if family.least is not None:
+            text += f" Rows of which none has {family.least:g} points are not ranked."
         if family.detectable is not None:
             text += (
                 f" Detectable by the plan: a gain of {family.detectable:.2f} in 80 % of cases, if a pair's difference "

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, get_args
 from bench.records.store import LOCAL, JobFolder, Store
 
 Kind = Literal["records", "predictions", "checkpoints", "snapshots", "submitted", "notes", "drawings"]
-"""`records`: with logs and losses; `snapshots`: of unfinished training; `notes`: what is remembered of images and
-annotation files; `drawings`: Shapes, which are drawn again where they are absent."""
+"""`records`: with logs and losses; `snapshots`: of unfinished training; `notes`: what is remembered of images,
+annotation files and bootstraps; `drawings`: Shapes, which are drawn again where they are absent."""
 
 
 class Size(NamedTuple):
@@ -42,7 +42,7 @@ def _files(store: Store) -> Iterator[tuple[Kind, int]]:
         yield "snapshots" if path.is_relative_to(job.work) else of_name.get(path, "records"), number
     places: dict[Kind, tuple[Path, ...]] = {
         "submitted": (store.root / LOCAL / "external",),
-        "notes": (store.root / LOCAL / "images", store.root / LOCAL / "pins"),
+        "notes": tuple(store.root / LOCAL / name for name in ("images", "pins", "differences")),
         "drawings": (store.data_cache,),
     }
     for kind, folders in places.items():

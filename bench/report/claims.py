@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.plan.evidence import sentences
+from bench.plan.evidence import CONDITIONS, sentences
 from bench.report.grid import Column, Grid
 from bench.report.wording import data_name
 from bench.schema.suite import Suite, Tier
@@ -10,13 +10,14 @@ from bench.statistics.claims import common_level
 from bench.statistics.regime import LEAST_AP, MOST_LEFT
 from bench.verdict.claims import ClaimVerdict
 
+PAIRS = "pairs"
 COLUMNS = (
     Column("claim"),
     Column("verdict"),
     Column("gain", numeric=True),
     Column("lower bound", numeric=True),
     Column("upper bound", numeric=True),
-    Column("pairs", numeric=True),
+    Column(PAIRS, numeric=True),
     Column("sign test"),
     Column("collapsed", numeric=True),
     Column("detectable", numeric=True),
@@ -25,12 +26,23 @@ COLUMNS = (
 )
 
 
+_NONE = "-"
+OVER_IMAGES = (
+    "Claims over images: differences in points of the metric, with one-sided bounds by the percentile bootstrap over "
+    "the test images, both rows on the same resampled images. They condition on one checkpoint and one calibration "
+    "set, those of the first repetition, and say nothing of others; the regime is that of this one model. Detectable: "
+    "the true gain that such a test finds with 80 % power, from the deviation over replicates."
+)
+
+
 def grids(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[Grid]:
     """The claims of each family; a verdict has tier and data set in its cell, since it is true of these alone."""
     where = f"{tier}, {data_name(suite.tiers[tier].data)}"
     for name in dict.fromkeys(found.family for found in claims):
         lines = tuple(_line(found, tier, where) for found in claims if found.family == name)
-        yield Grid(COLUMNS, lines, _title(name, suite, tier))
+        images = any(found.over == "images" for found in claims if found.family == name)
+        columns = [Column("images", numeric=True) if images and c.heading == PAIRS else c for c in COLUMNS]
+        yield Grid(tuple(columns), lines, _title(name, suite, tier))
 
 
 def notes(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[str]:
@@ -38,7 +50,9 @@ def notes(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[
     if not claims:
         return
     yield from sentences(suite, tier)
-    if any(found.family for found in claims):
+    if any(found.over == "images" for found in claims):
+        yield OVER_IMAGES
+    if any(found.family and found.over == "repetitions" for found in claims):
         yield (
             "Claims: differences in points of the metric, paired by repetition within one environment, with one-sided "
             "bounds by Student's t. Sign test: how many pairs gain, and the exact p that as many do by chance; where "
@@ -59,11 +73,13 @@ def _title(family: str | None, suite: Suite, tier: Tier) -> str:
     number = next(found[1] for claim in suite.claims if (found := suite.family(claim.id)) and found[0] == family)
     level = 100 * (1 - common_level(len(number.claims), number.level))
     many = "1 claim" if len(number.claims) == 1 else f"{len(number.claims)} claims"
+    if number.over == "images":
+        return f"Claims, family {family} ({many}) over images: each bound at {level:.4g} %, {CONDITIONS}"
     return f"Claims, family {family} ({many}): each bound at {level:.4g} %, checkpoints {spec.checkpoints}"
 
 
 def _said(found: ClaimVerdict) -> Iterator[str]:
-    if found.status in ("interim", "out of regime") and found.answer.n > 1:
+    if found.status in ("interim", "out of regime") and (found.answer.n > 1 or found.over == "images"):
         yield f"Without that it would read: {found.answer.words}."
     if found.message:
         yield f"{found.message[0].upper()}{found.message[1:]}."
@@ -88,12 +104,17 @@ def _line(found: ClaimVerdict, tier: Tier, where: str) -> tuple[str, ...]:
         _signed(answer.lower if tested else None),
         _signed(answer.upper if tested else None),
         str(answer.n) if any_pair else "",
-        f"{answer.positive} of {answer.n}, p {_p(answer.sign)}" if tested and any_pair else "",
-        str(found.collapsed) if any_pair else "",
+        _signs(found) if tested and any_pair else "",
+        _NONE if found.collapsed is None else str(found.collapsed) if any_pair else "",
         "" if answer.detectable is None or not tested else f"{answer.detectable:.2f}",
         f"+{claim.published:g}" if published else "",
         "" if not published or not any_pair else "other data" if tier != "paper" else answer.size or "",
     )
+
+
+def _signs(found: ClaimVerdict) -> str:
+    answer = found.answer
+    return _NONE if answer.positive is None else f"{answer.positive} of {answer.n}, p {_p(answer.sign)}"
 
 
 def _p(value: float | None) -> str:

@@ -13,6 +13,7 @@ from bench.report.table import Table, build
 from bench.schema.load import Located
 from bench.schema.suite import Tier
 from bench.verdict.baseline import accept, gather_committed, load
+from bench.verdict.claims import keep_differences
 from bench.verdict.gather import Results, gather
 from bench.verdict.references import published_table
 
@@ -47,6 +48,7 @@ def accept_results(results: Results, rows: Sequence[str] = ()) -> list[Path]:
     files = [accept(results, rows)]
     if tier == "smoke":
         return files  # a few steps on a few images: never shown as results
+    files += keep_differences(results)
     path = table_file(suite, tier)
     save(path, committed_text(suite, tier))
     return [*files, path]

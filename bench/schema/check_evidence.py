@@ -1,11 +1,12 @@
 """What must fit between the plan of the evidence, claims, and the rows that these compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bench.schema.claim import Claim
-from bench.schema.faults import Fault, unknown
+from bench.schema.faults import Fault, below, unknown
+from bench.schema.metric_names import HARMONY
 from bench.schema.recipe import Recipe
-from bench.schema.suite import Row, Suite
+from bench.schema.suite import Row, Suite, Tier
 
 
 def evidence_faults(suite: Suite) -> Iterator[Fault]:
@@ -39,9 +40,48 @@ def _families(suite: Suite) -> Iterator[Fault]:
             elif claim in families:
                 yield Fault(at, f"claim {claim!r} is in family {families[claim]!r} already")
             families.setdefault(claim, name)
+        if family.over == "images":
+            yield from below(("evidence", "families", name), _over_images(suite, name))
     for i, claim_id in enumerate(known):
         if suite.evidence.families and claim_id not in families:
             yield Fault(("claims", i, "id"), f"claim {claim_id!r} is in no family of `evidence`")
+
+
+def _over_images(suite: Suite, name: str) -> Iterator[Fault]:
+    """Images say nothing of another training, so they judge only rows that have none, of one checkpoint."""
+    assert suite.evidence is not None
+    known, rows = {claim.id: claim for claim in suite.claims}, {row.id: row for row in suite.rows}
+    asked = [known.get(claim) for claim in suite.evidence.families[name].claims]
+    # What is not known is said elsewhere.
+    claims = {k: claim for k, claim in enumerate(asked) if claim is not None and {*claim.rows} <= rows.keys()}
+    named = dict.fromkeys(row for claim in claims.values() for row in claim.rows)
+    if trained := [row for row in named if any(spec.recipe(rows[row]) for spec in suite.tiers.values())]:
+        text = f"family {name!r} is over images, but has trained rows ({', '.join(trained)})"
+        yield Fault(("over",), f"{text}: how training varies is seen over repetitions alone")
+        return
+    for k, claim in claims.items():
+        own = [rows[row] for row in claim.rows]
+        if claim.kind != "difference":
+            yield Fault(("claims", k), f"claim {claim.id!r} is an interaction: over images only differences are judged")
+        elif claim.metric in HARMONY:
+            yield Fault(("claims", k), f"claim {claim.id!r}: {claim.metric} does not follow from predictions")
+        elif tier := next((tier for tier in suite.tiers if len(_checkpoints(suite, tier, own)) > 1), None):
+            yield Fault(("claims", k), f"claim {claim.id!r}: its rows have other checkpoints at tier {tier}")
+
+
+def _checkpoints(suite: Suite, tier: Tier, rows: Iterable[Row]) -> set[str]:
+    """The checkpoints that untrained rows are made of; of rows that others computed nothing is known."""
+    spec, found = suite.tiers[tier], set()
+    known = {row.id: row for row in suite.rows}
+    for row in rows:
+        origin, seen = row, {row.id}
+        while origin.start in known and origin.start not in seen and spec.recipe(origin) is None:
+            origin = known[origin.start]
+            seen.add(origin.id)
+        if row.reported_only is None and origin.detector in spec.detectors:
+            trained = spec.recipe(origin) is not None
+            found.add(f"row {origin.id}" if trained else spec.scale(origin).init.model_dump_json())
+    return found
 
 
 def _unlike(suite: Suite, rows: list[Row]) -> Iterator[str]:

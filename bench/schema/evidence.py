@@ -1,10 +1,14 @@
 """The plan of the evidence: which claims are tested together, and what is decided before the runs."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import Positive, Slug, Spec, Text
+from bench.schema.base import Count, Index, Positive, Slug, Spec, Text
+
+TAIL = 5
+"""Replicates that must lie beyond a bound over images: fewer say too little of where it lies."""
 
 
 class Family(Spec):
@@ -20,6 +24,31 @@ class Family(Spec):
     follows from it."""
     margin: Positive = 0.5
     """Points: a gain that surely lies between minus and plus this much is called equivalent to none."""
+    over: Literal["repetitions", "images"] = "repetitions"
+    """What bounds are over. `repetitions`: pairs of runs. `images`: the test images, by the paired bootstrap; for rows
+    without a training of their own, which are the same at every run."""
+    replicates: Count | None = None
+    """Of the bootstrap; only over images, as `seed`."""
+    seed: Index | None = None
+    """Of the draws of images."""
+    least: Positive | None = None
+    """Points of the claim's metric: a claim whose rows all lie below it is out of regime."""
+
+    @model_validator(mode="after")
+    def _over_images(self) -> "Family":
+        given = [name for name in ("replicates", "seed") if getattr(self, name) is not None]
+        if self.over == "repetitions" and given:
+            raise ValueError(f"`{given[0]}` belongs to `over: images`")
+        if self.over == "images" and len(given) < 2:
+            raise ValueError("`over: images` needs `replicates` (such as 2000) and `seed`")
+        if self.over == "images" and self.spread is not None:
+            raise ValueError("`spread` is of repetitions; over images it follows from the bootstrap")
+        needed = math.ceil(TAIL * len(self.claims) / self.level)
+        if self.replicates is not None and self.replicates < needed:
+            claims = "1 claim" if len(self.claims) == 1 else f"{len(self.claims)} claims"
+            text = f"{self.replicates} replicates are too few for {claims} at {100 * self.level:g} %"
+            raise ValueError(f"{text}: at least {needed} are needed")
+        return self
 
 
 class Evidence(Spec):

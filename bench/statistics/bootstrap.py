@@ -30,7 +30,7 @@ class Difference(NamedTuple):
     b: float | None
     difference: float | None
     interval: Interval | None
-    """Two-sided 95 %; None for a category with too few images, as `error`."""
+    """Two-sided, of 95 % unless another level was asked for; None for a category with too few images, as `error`."""
     error: float | None
     """Standard deviation over replicates."""
     replicates: int
@@ -82,8 +82,11 @@ def compare_images(
     jobs: int = 1,
     few: int = FEW,
     groups: Groups = NO_GROUPS,
+    level: float = LEVEL,
 ) -> Comparison:
     """Every metric's difference B minus A; `few` as in `Comparison`, the other arguments as `resample` has them.
+
+    `level` is that of two-sided intervals: 1 - 2a makes both ends one-sided bounds at level a.
 
     Raises:
         BenchError: the two are of different images or categories.
@@ -106,7 +109,8 @@ def compare_images(
             ends = points[0][kind][name][0], points[1][kind][name][0]
             group, _, _ = name.rpartition(".")
             images = seen[kind, name if kind else group]
-            of_kind[name] = difference(*ends, differences, images, enough=not (kind or group) or images >= few)
+            enough = not (kind or group) or images >= few
+            of_kind[name] = difference(*ends, differences, images, enough=enough, level=level)
         found.append(of_kind)
     metrics, per_category = found
     return Comparison(a.images, replicates, seed, metrics, per_category, adjusted(per_category), few, groups)
@@ -157,7 +161,9 @@ def bearing(cells: tuple[Ranked, ...]) -> int:
     return int(np.count_nonzero(cells[0].objects))
 
 
-def difference(a: float, b: float, replicates: Floats, images: int, *, enough: bool) -> Difference:
+def difference(
+    a: float, b: float, replicates: Floats, images: int, *, enough: bool, level: float = LEVEL
+) -> Difference:
     """From both sides on the whole set and their difference in each replicate (R, NaN where undefined).
 
     `images` bear on it; without `enough` of them it has no interval.
@@ -170,4 +176,4 @@ def difference(a: float, b: float, replicates: Floats, images: int, *, enough: b
     if not enough or len(defined) < 2:
         return Difference(ends[0], ends[1], moved, None, None, len(defined), images)
     deviation = float(np.std(defined, ddof=1))
-    return Difference(ends[0], ends[1], moved, bootstrap_interval(defined), deviation, len(defined), images)
+    return Difference(ends[0], ends[1], moved, bootstrap_interval(defined, level), deviation, len(defined), images)

@@ -4,11 +4,11 @@ docs/statistics.md has a worked example of each, and the order in which they are
 """
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import NormalDist, fmean
 from typing import Literal, NamedTuple
 
 from bench.statistics.intervals import prediction_interval
-from bench.statistics.paired import ALPHA, Paired
+from bench.statistics.paired import ALPHA, POWER, Paired
 from bench.statistics.signs import sign_above, sign_below
 
 NEGLIGIBLE = 0.2
@@ -24,7 +24,7 @@ class Question(NamedTuple):
     """A claim with what was measured on it."""
 
     differences: Sequence[float]
-    """By repetition; positive: in the direction that the paper claims."""
+    """By repetition, none over images; positive: in the direction that the paper claims."""
     published: float | None = None
     """The gain that the paper prints, above 0; None where it prints none."""
     level: float = ALPHA
@@ -32,11 +32,23 @@ class Question(NamedTuple):
     margin: float = MARGIN
 
 
+class OverImages(NamedTuple):
+    """A difference of two fixed sets of predictions under the paired bootstrap over images; points."""
+
+    difference: float
+    bounds: tuple[float, float] | None
+    """One-sided each, at the question's level; None where the images are too few, or predictions are not here."""
+    error: float | None
+    """Standard deviation over replicates."""
+    images: int
+
+
 class Answer(NamedTuple):
     """What may be said of a claim."""
 
     status: Status
     n: int
+    """Pairs, or images."""
     mean: float | None
     """None without a difference."""
     lower: float | None
@@ -48,8 +60,8 @@ class Answer(NamedTuple):
     """The true gain that a test at `level` finds with 80 % power, the spread being the true one."""
     size: Size | None
     """Where the measured gain lies of the published one: `agrees` where one further pair may give the latter."""
-    positive: int
-    """Differences above 0."""
+    positive: int | None
+    """Differences above 0; None over images, as `sign` and `size`."""
     sign: float | None
     """p of the exact sign test that a gain is as likely as a loss; None without a difference other than 0."""
     negligible: bool = False
@@ -93,12 +105,7 @@ def judge_claim(question: Question) -> Answer:
         return Answer("inconclusive", len(values), mean, None, None, level, None, None, positive, sign)
     paired = Paired.of(values)
     lower, upper = paired.lower(level), paired.upper(level)
-    equivalent = -question.margin < lower and upper < question.margin
-    status: Status = "equivalent" if equivalent else "inconclusive"
-    if lower > 0:
-        status = "holds"
-    elif upper < failing_bound(question.published):
-        status = "fails"
+    status, equivalent = _status(lower, upper, question)
     return Answer(
         status,
         paired.n,
@@ -114,6 +121,33 @@ def judge_claim(question: Question) -> Answer:
         equivalent=equivalent,
         near_symmetry=not _signs_agree(status, question),
     )
+
+
+def judge_images(found: OverImages, question: Question) -> Answer:
+    """By the same rules as `judge_claim`; the differences of the question are not looked at."""
+    answer = Answer("inconclusive", found.images, found.difference, None, None, question.level, None, None, None, None)
+    if found.bounds is None or not found.error:
+        return answer
+    (lower, upper), normal = found.bounds, NormalDist()
+    status, equivalent = _status(lower, upper, question)
+    return answer._replace(
+        status=status,
+        lower=lower,
+        upper=upper,
+        detectable=(normal.inv_cdf(1 - question.level) + normal.inv_cdf(POWER)) * found.error,
+        negligible=status == "holds" and lower < NEGLIGIBLE,
+        equivalent=equivalent,
+    )
+
+
+def _status(lower: float, upper: float, question: Question) -> tuple[Status, bool]:
+    """The verdict of two bounds, and whether the gain lies within the margin."""
+    equivalent = -question.margin < lower and upper < question.margin
+    if lower > 0:
+        return "holds", equivalent
+    if upper < failing_bound(question.published):
+        return "fails", equivalent
+    return "equivalent" if equivalent else "inconclusive", equivalent
 
 
 def _signs_agree(status: Status, question: Question) -> bool:

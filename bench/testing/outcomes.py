@@ -129,7 +129,11 @@ class Scene:
         ends = (
             "" if answer.lower is None or answer.upper is None else f", from {answer.lower:+.2f} to {answer.upper:+.2f}"
         )
-        gain = "" if answer.mean is None else f"gain {answer.mean:+.2f}{ends}, {answer.n} pairs"
+        gain = (
+            ""
+            if answer.mean is None
+            else f"gain {answer.mean:+.2f}{ends}, {answer.n} {'images' if found.over == 'images' else 'pairs'}"
+        )
         words = ", ".join(filter(None, [f"{found.claim.text}: {found.status}", gain, found.message]))
         status: dict[str, Status] = {"holds": "passed", "fails": "failed"}
         return Outcome(status.get(found.status, "undecided"), words)

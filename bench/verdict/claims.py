@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from bench.schema.check_evidence import differing
 from bench.schema.claim import Claim
+from bench.schema.evidence import Family
 from bench.schema.metric_names import parts
 from bench.statistics import claims as rules
-from bench.statistics.claims import Answer, Question, common_level, judge_claim
+from bench.statistics.claims import Answer, Question, common_level, judge_claim, judge_images
 from bench.statistics.environments import p_of_no_difference
 from bench.statistics.paired import interaction
 from bench.statistics.regime import Regime
 from bench.statistics.signs import collapsed
 from bench.verdict.gather import Results
 from bench.verdict.groups import Resolved, known, lacking, resolve
+from bench.verdict.over_images import Bootstrap, pairs_over_images, range_beside
 from bench.verdict.pairs import Pairs, pair_up, planned_number
-from bench.verdict.regime import judge_regime
+from bench.verdict.regime import judge_regime, too_low
 
 Status = Literal["not run", "survey", "interim", "out of regime"] | rules.Status
 
@@ -39,6 +42,8 @@ class ClaimVerdict:
     answer: Answer
     family: str | None
     """The family that it is tested in; None in a survey."""
+    over: Literal["repetitions", "images"]
+    """What its bounds are over."""
     planned: int | None
     """Repetitions that the plan asks for; None without a plan."""
     checkpoints: str
@@ -50,8 +55,8 @@ class ClaimVerdict:
     repetitions: tuple[int, ...]
     differences: tuple[float, ...]
     """One a repetition, points; positive in the direction that the paper claims."""
-    collapsed: int
-    """Runs of its rows that lie far below the others of the row."""
+    collapsed: int | None
+    """Runs of its rows that lie far below the others of the row; None over images."""
     message: str = ""
     """What a reader of the verdict must know beside it."""
     taint: str | None = None
@@ -78,6 +83,7 @@ class ClaimVerdict:
             **{key: value for key, value in self.answer._asdict().items() if key != "status"},
             "so_far": self.answer.words,
             "family": self.family,
+            "over": self.over,
             "planned": self.planned,
             "checkpoints": self.checkpoints,
             "regime": self.regime,
@@ -93,23 +99,55 @@ class ClaimVerdict:
 
 
 def judge(results: Results) -> list[ClaimVerdict]:
-    """All claims of the suite in order. External records have no repetition of ours and are never paired."""
+    """All claims of the suite in order. Only claims over images may be about predictions from elsewhere."""
     groups = resolve(results) if results.located.suite.groups_at(results.tier) else {}
-    return [_judge(results, claim, groups) for claim in results.located.suite.claims]
+    bootstrap = Bootstrap(results)
+    return [_judge(results, claim, groups, bootstrap) for claim in results.located.suite.claims]
 
 
-def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> ClaimVerdict:
-    suite, found = results.located.suite, pair_up(results, claim.rows, claim.metric, known(groups))
+def keep_differences(results: Results) -> list[Path]:
+    """Copy what claims over images rest on to where it is committed, so that a clone makes the same table."""
+    groups = known(resolve(results)) if results.located.suite.groups_at(results.tier) else {}
+    bootstrap, kept = Bootstrap(results), []
+    for claim in results.located.suite.claims:
+        family = results.located.suite.family(claim.id)
+        if family is None or family[1].over != "images" or parts(claim.metric).group not in {None, *groups}:
+            continue
+        if pairs := pairs_over_images(results, claim, groups).pairs:
+            asked = (claim, family[1], _level(family[1]), pairs[0], groups)
+            bootstrap.measure(*asked)
+            path = bootstrap.commit(*asked)
+            kept += [path] if path.is_file() else []
+    return kept
+
+
+def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved], bootstrap: Bootstrap) -> ClaimVerdict:
+    suite, tested = results.located.suite, results.located.suite.family(claim.id)
+    family = None if tested is None else tested[1]
+    images = family is not None and family.over == "images"
     if why := lacking(groups).get(parts(claim.metric).group or ""):
         found = Pairs((), f"group {parts(claim.metric).group}: {why}")
-    family = suite.family(claim.id)
-    planned = planned_number(suite, results.tier)
+    elif images:
+        found = pairs_over_images(results, claim, known(groups))
+    else:
+        found = pair_up(results, claim.rows, claim.metric, known(groups))
     differences = _differences(claim, found)
-    answer = judge_claim(_question(claim, differences, family))
+    # Over images the first repetition decides.
+    deciding = found._replace(pairs=found.pairs[:1]) if images else found
+    planned = 1 if images else planned_number(suite, results.tier)
+    question, said = _question(claim, differences, family), []
+    if family is not None and images and found.pairs:
+        measured = bootstrap.measure(claim, family, question.level, found.pairs[0], known(groups))
+        answer = judge_images(measured.found, question)
+        said = [measured.lacking, range_beside(differences), *_said(results, claim, found)]
+    else:
+        answer = judge_claim(question)
+        said = ["one pair has no interval" if answer.n == 1 else "", *_said(results, claim, found)]
     if results.tier != "paper":
         # On other data a gain has another size.
         answer = answer._replace(size=None)
-    regime = judge_regime(results, claim, known(groups))
+    regime = judge_regime(results, claim, known(groups), one=images)
+    regime = too_low(deciding, claim, None if family is None else family.least) or regime
     status: Status = answer.status
     if not found.pairs:
         status = "not run"
@@ -120,14 +158,15 @@ def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> Cl
     elif regime.regime == "out":
         status = "out of regime"
     by_key: dict[str, list[float]] = {}
-    for pair, difference in zip(found.pairs, differences, strict=True):
+    for pair, difference in zip(deciding.pairs, differences, strict=False):
         by_key.setdefault(pair.key, []).append(difference)
-    taints = [run.taint for pair in found.pairs for run in pair.runs if run.taint]
+    taints = [run.taint for pair in deciding.pairs for run in pair.runs if run.taint]
     return ClaimVerdict(
         claim,
         status,
         answer,
-        family[0] if family else None,
+        tested[0] if tested else None,
+        "images" if images else "repetitions",
         planned,
         suite.tiers[results.tier].checkpoints,
         regime.regime,
@@ -136,17 +175,20 @@ def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved]) -> Cl
         p_of_no_difference(list(by_key.values())),
         tuple(pair.repetition for pair in found.pairs),
         tuple(differences),
-        _collapsed(claim, found),
-        "; ".join(filter(None, _said(results, claim, answer, found))),
+        None if images else _collapsed(claim, found),
+        "; ".join(filter(None, said)),
         taints[0] if taints else None,
     )
 
 
-def _question(claim: Claim, differences: list[float], family: Any) -> Question:
+def _question(claim: Claim, differences: list[float], family: Family | None) -> Question:
     if family is None:
         return Question(differences, claim.published)
-    plan = family[1]
-    return Question(differences, claim.published, common_level(len(plan.claims), plan.level), plan.margin)
+    return Question(differences, claim.published, _level(family), family.margin)
+
+
+def _level(family: Family) -> float:
+    return common_level(len(family.claims), family.level)
 
 
 def _differences(claim: Claim, found: Pairs) -> list[float]:
@@ -162,9 +204,8 @@ def _collapsed(claim: Claim, found: Pairs) -> int:
     return sum(collapsed(runs) for runs in rows.values())
 
 
-def _said(results: Results, claim: Claim, answer: Answer, found: Pairs) -> list[str]:
+def _said(results: Results, claim: Claim, found: Pairs) -> list[str]:
     """What lacks, and what the rows differ in beside what is claimed."""
     if not found.pairs:
         return [found.lacking]
-    one = "one pair has no interval" if answer.n == 1 else ""
-    return [one, found.lacking, differing(results.located.suite, claim) or ""]
+    return [found.lacking, differing(results.located.suite, claim) or ""]

@@ -17,6 +17,7 @@ from bench.schema.load import load_suite
 from bench.schema.metric_names import parts
 from bench.schema.suite import Metric
 from bench.statistics.bootstrap import Comparison, Difference, compare_images
+from bench.statistics.intervals import LEVEL
 from bench.verdict.gather import gather
 from bench.verdict.groups import Resolved, resolve
 from bench.verdict.sides import Side, data_of, detections_of, refuse_different
@@ -35,6 +36,8 @@ class Task(NamedTuple):
     """As `Comparison` has it."""
     groups: Groups = NO_GROUPS
     """Whose numbers are compared beside those of all categories."""
+    level: float = LEVEL
+    """Of the two-sided intervals."""
 
 
 def compare_records(

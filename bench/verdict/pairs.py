@@ -74,7 +74,7 @@ def runs_of(results: Results, row: str, metric: str, groups: Groups = NO_GROUPS)
             continue
         value = (numbers(record, groups) | record.harmony).get(metric, -1.0)
         if value >= 0:
-            found[result.job.repetition] = _run(record, value)
+            found[result.job.repetition] = run_of(record, value)
     return found
 
 
@@ -134,7 +134,8 @@ def _jobs(results: Results, row: str) -> Iterator[JobResult]:
     return (result for r in results.rows if r.row.id == row for result in r.jobs)
 
 
-def _run(record: Record, value: float) -> Run:
+def run_of(record: Record, value: float) -> Run:
+    """A record with its value of the metric, a fraction."""
     return Run(
         100 * value,
         record.environment_key,

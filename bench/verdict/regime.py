@@ -11,7 +11,7 @@ from bench.schema.group import NO_GROUPS, Groups
 from bench.schema.suite import Row
 from bench.statistics.regime import LEAST_AP, MOST_LEFT, Regime, regime, worst
 from bench.verdict.gather import Results
-from bench.verdict.pairs import pair_up, runs_of
+from bench.verdict.pairs import Pairs, pair_up, runs_of
 
 
 class RegimeVerdict(NamedTuple):
@@ -22,55 +22,73 @@ class RegimeVerdict(NamedTuple):
     """Of the first limit that is not surely kept; empty where all are."""
 
 
-def judge_regime(results: Results, claim: Claim, groups: Groups = NO_GROUPS) -> RegimeVerdict:
-    """By the limits that the claim names, then by the full-precision models that its rows start from."""
-    found = [*_limits(results, claim, groups), *_full_precision(results, claim)]
+def judge_regime(results: Results, claim: Claim, groups: Groups = NO_GROUPS, *, one: bool = False) -> RegimeVerdict:
+    """By the limits that the claim names, then by the full-precision models that its rows start from.
+
+    `one`: the claim is about the first repetition's model alone, of which it is known what it scores.
+    """
+    found = [*_limits(results, claim, groups, one), *_full_precision(results, claim, one)]
     verdict = worst([one.regime for one in found])
     return RegimeVerdict(verdict, next((one.why for one in found if one.regime == verdict != "in"), ""))
 
 
-def _limits(results: Results, claim: Claim, groups: Groups) -> Iterator[RegimeVerdict]:
+def too_low(found: Pairs, claim: Claim, least: float | None) -> RegimeVerdict | None:
+    """Out of regime where all rows of a claim lie below what its family asks for: there is nothing to rank."""
+    if least is None or not found.pairs:
+        return None
+    means = [fmean(values) for values in zip(*(pair.points for pair in found.pairs), strict=True)]
+    if max(means) >= least:
+        return None
+    listed = ", ".join(f"{row} has {mean:.2f}" for row, mean in zip(claim.rows, means, strict=True))
+    return RegimeVerdict("out", f"{listed} {claim.metric}: none has {least:g}, the least that is ranked")
+
+
+def _limits(results: Results, claim: Claim, groups: Groups, one: bool) -> Iterator[RegimeVerdict]:
     limits = {limit.name: limit for limit in results.located.suite.regime}
     for limit in (limits[name] for name in claim.within):
-        yield _limit(results, limit, groups)
+        yield _limit(results, limit, groups, one)
 
 
-def _limit(results: Results, limit: Limit, groups: Groups) -> RegimeVerdict:
-    losses = _losses(results, limit.reference, limit.row, limit.metric, groups)
+def _limit(results: Results, limit: Limit, groups: Groups, one: bool) -> RegimeVerdict:
+    losses = _losses(results, limit.reference, limit.row, limit.metric, groups)[: 1 if one else None]
     if not losses:
         return RegimeVerdict("borderline", f"no pair of {limit.row} and {limit.reference} to tell the regime by")
     loss = f"{limit.row} loses {fmean(losses):.2f} {limit.metric or ''}".rstrip() + f" against {limit.reference}"
     if limit.loses_at_least is not None:
-        found = regime([-value for value in losses], -limit.loses_at_least)
+        found = _tell([-value for value in losses], -limit.loses_at_least, one)
         return RegimeVerdict(found, f"{loss}, the least is {limit.loses_at_least:g}{_doubt(found, losses)}")
     most = limit.loses_at_most or 0.0
-    found = regime(losses, most)
+    found = _tell(losses, most, one)
     return RegimeVerdict(found, f"{loss}, the limit is {most:g}{_doubt(found, losses)}")
 
 
-def _full_precision(results: Results, claim: Claim) -> Iterator[RegimeVerdict]:
+def _tell(values: list[float], limit: float, known: bool) -> Regime:
+    if known:
+        return "in" if values[0] <= limit else "out"
+    return regime(values, limit)
+
+
+def _full_precision(results: Results, claim: Claim, one: bool) -> Iterator[RegimeVerdict]:
     suite, metric = results.located.suite, _headline(results)
     rows = [suite.row(row) for row in claim.rows]
     for model in dict.fromkeys(full_precision_row(results, row) for row in rows):
         if model is None:
             continue
-        values = [run.points for run in runs_of(results, model, metric).values()]
+        values = [run.points for run in runs_of(results, model, metric).values()][: 1 if one else None]
         if values:
-            yield _learned(model, values, results)
+            yield _learned(model, values, results, one)
         for control in _controls(results, model, rows):
-            if gains := _losses(results, control, model):
-                found = regime(gains, MOST_LEFT)
+            if gains := _losses(results, control, model)[: 1 if one else None]:
+                found = _tell(gains, MOST_LEFT, one)
                 text = f"{model} was not trained to its end: {control} beats it by {fmean(gains):.2f}"
                 yield RegimeVerdict(found, f"{text}, the limit is {MOST_LEFT:g}{_doubt(found, gains)}")
 
 
-def _learned(model: str, values: list[float], results: Results) -> RegimeVerdict:
+def _learned(model: str, values: list[float], results: Results, one: bool) -> RegimeVerdict:
     suite = results.located.suite
-    if len(values) > 1 or suite.tiers[results.tier].is_repeated(suite.row(model)):
-        found = regime([-value for value in values], -LEAST_AP)
-    else:
-        # All rows start from this very model, so what it scores is known.
-        found = "in" if values[0] >= LEAST_AP else "out"
+    # Where all rows start from this very model, what it scores is known.
+    known = one or (len(values) < 2 and not suite.tiers[results.tier].is_repeated(suite.row(model)))
+    found = _tell([-value for value in values], -LEAST_AP, known)
     text = f"full-precision row {model} has {fmean(values):.2f} {_headline(results)}, the least is {LEAST_AP:g}"
     return RegimeVerdict(found, f"{text}{_doubt(found, values)}")
 

@@ -90,11 +90,17 @@ def _committed(located: Located, row: str, seed: int, tier: Tier) -> Side | None
 def _local(store: Store, identity: str) -> Side | None:
     folder = store.folder(identity)
     record = folder.record()
-    if record is None:
-        return None
-    kept = kept_predictions(store.root, record)
-    here = folder.predictions.exists() or not kept.is_file()
-    return Side(record.provenance.asked_by, record, folder.predictions if here else kept)
+    return None if record is None else side_of(store.root, record)
+
+
+def side_of(root: Path, record: Record) -> Side:
+    """A record with its predictions: the committed ones, whose name is their digest, else those of the store."""
+    asked = record.provenance.asked
+    if isinstance(record, ExternalRecord) and asked is not None:
+        return _external(ExternalStore(root, asked.suite, asked.tier), asked.row, asked.seed, record)
+    kept = kept_predictions(root, record)
+    path = kept if kept.is_file() else Store(root).folder(record.identity).predictions
+    return Side(record.provenance.asked_by, record, path)
 
 
 def _external(store: ExternalStore, row: str, seed: int, record: ExternalRecord) -> Side:
@@ -121,23 +127,31 @@ def data_of(side: Side, root: Path) -> Dataset:
     if asked is None:
         raise BenchError(f"{side.name}: its record does not say which suite it was run for")
     located = load_suite(asked.suite, root)
-    spec = next((spec for tier, spec in located.suite.tiers.items() if tier == asked.tier), None)
-    if spec is None:
+    tier = next((tier for tier in located.suite.tiers if tier == asked.tier), None)
+    if tier is None:
         raise BenchError(f"{side.name}: {located.name} no longer has tier {asked.tier}, so its data are not known")
-    now = scoring_protocol(located, next(t for t, s in located.suite.tiers.items() if s is spec)).raw_data()
+    return data_at(side, located, tier)
+
+
+def data_at(side: Side, located: Located, tier: Tier) -> Dataset:
+    """The data of a suite's tier; BenchError where the record's predictions are of others, or these are not here."""
+    now = scoring_protocol(located, tier).raw_data()
     if differences := changes(side.record.part("data"), now):
         listed = "; ".join(f"data.{text}" for text in differences)
         raise BenchError(f"{side.name}: {located.name} declares other data now ({listed})")
-    return load(spec.data, side.record.split, located.root, Store(located.root).data_cache)
+    return load(located.suite.tiers[tier].data, side.record.split, located.root, Store(located.root).data_cache)
 
 
 def detections_of(side: Side) -> Detections:
     """The saved predictions; BenchError where they are absent, or no longer those of the record."""
+    asked = side.record.provenance.asked
     if isinstance(side.record, ExternalRecord):
+        if not side.predictions.exists() and asked is not None:
+            again = f"qdet-bench submit {asked.suite} {asked.row} --dt FILE --tier {asked.tier} --replace"
+            raise BenchError(f"{side.name}: its predictions are not here: `{again}` enters them")
         found = exact.load(side.predictions)
         digest, mend = exact.digest(found), "submit them again with --replace"
     else:
-        asked = side.record.provenance.asked
         if not side.predictions.exists() and asked is not None:
             again = f"qdet-bench run {asked.suite} --tier {asked.tier} --rows {asked.row} --again"
             raise BenchError(f"{side.name}: its predictions are not here (a baseline holds none): `{again}` makes them")

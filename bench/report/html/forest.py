@@ -78,4 +78,5 @@ def _words(found: ClaimVerdict) -> str:
         return "no result"
     if answer.lower is None or answer.upper is None or not found.family:
         return f"{signed(answer.mean)}, no interval"
-    return f"{signed(answer.mean)}, between {signed(answer.lower)} and {signed(answer.upper)}"
+    over = f", over {answer.n} images" if found.over == "images" else ""
+    return f"{signed(answer.mean)}, between {signed(answer.lower)} and {signed(answer.upper)}{over}"
