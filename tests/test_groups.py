@@ -167,7 +167,7 @@ def test_a_regulariser_may_run_the_model_again(int4: Any) -> None:
 
     data = model.data_preprocessor(drawn_batch(64), False)
     plain = model.loss(data["inputs"], data["data_samples"])
-    with _regularised(model, [fisher, features]):
+    with _regularised(model, [fisher, features], lambda: 0.5):
         for _ in range(2):
             terms = model(data["inputs"], data["data_samples"], mode="loss")
             assert set(terms) == {*plain, "regulariser_0_loss", "regulariser_1_loss"}
@@ -183,7 +183,7 @@ def test_a_regulariser_that_fails_leaves_the_loss_as_it_was(int4: Any) -> None:
     def failing(*_: Any) -> torch.Tensor:
         raise ZeroDivisionError
 
-    with _regularised(model, [failing]):
+    with _regularised(model, [failing], lambda: 0.0):
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 model.loss(data["inputs"], data["data_samples"])

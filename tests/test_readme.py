@@ -203,7 +203,9 @@ def test_the_answers_of_the_readme_are_the_committed_gains() -> None:
         committed = cells((PROJECT / f"results/{name}.mini.md").read_text(encoding="utf-8"))
         gain = next(row.index("gain") for row in committed if row[0] == "claim")
         of = {row[0]: row for row in committed}
-        told = re.findall(r"[+-]\d+\.\d\d", next(line for line in answers.splitlines() if line.startswith(f"{number}.")))
+        told = re.findall(
+            r"[+-]\d+\.\d\d", next(line for line in answers.splitlines() if line.startswith(f"{number}."))
+        )
         assert told[:2] == [of[row][gain] for row in rows]
         assert all(of[row][1].startswith("interim (1 of ") for row in rows)
     bccd = {(row[0], row[1]): row for row in cells((PROJECT / "results/real/bccd.mini.md").read_text("utf-8"))}

@@ -128,7 +128,7 @@ def test_two_runners_on_one_folder(smoke_root: Path, tmp_path: Path) -> None:
     done = [runner.wait() for runner in runners]
     assert [one.returncode for one in done] == [0, 0], done
     ended = Counter(
-        line.rsplit(": ", 1)[1] for one in done for line in one.stdout.splitlines() if " smoke seed " in line
+        line.rsplit(": ", 1)[1].split()[0] for one in done for line in one.stdout.splitlines() if " smoke seed " in line
     )
     assert ended["executed"] == 3 and ended["done"] == 3
     assert results(root) == results(smoke_root)

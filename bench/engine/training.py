@@ -147,7 +147,7 @@ def train(
     _deterministic()
     runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]
-    with reshaped(model, reshapes), _regularised(model, regularisers, watch):
+    with reshaped(model, reshapes), _regularised(model, regularisers, lambda: watch.done):
         try:
             runner.train()
         except RuntimeError as error:
@@ -166,7 +166,7 @@ def _deterministic() -> None:
 
 
 @contextmanager
-def _regularised(model: nn.Module, regularisers: list[Regulariser], watch: _Watch) -> Iterator[None]:
+def _regularised(model: nn.Module, regularisers: list[Regulariser], done: Callable[[], float]) -> Iterator[None]:
     if not regularisers:
         yield
         return
@@ -175,7 +175,7 @@ def _regularised(model: nn.Module, regularisers: list[Regulariser], watch: _Watc
 
     def loss(batch_inputs: torch.Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
         terms = dict(plain(batch_inputs, batch_data_samples))
-        batch = {"inputs": batch_inputs, "data_samples": batch_data_samples, "progress": watch.done}
+        batch = {"inputs": batch_inputs, "data_samples": batch_data_samples, "progress": done()}
         # A regulariser may ask for the detector's own loss once more.
         patched.loss = plain
         try:
