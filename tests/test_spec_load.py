@@ -152,7 +152,7 @@ def test_class_is_read_and_not_run(package: Path) -> None:
 def test_hooks_are_inherited(head: str, base: str, package: Path) -> None:
     (package / "other.py").write_text("class Other:\n    def make_quantizers(self, placement): ...\n")
     (package / "own.py").write_text(f"{head}\nclass Own({base}):\n    version = 2\n")
-    assert facts("pkg_of_mine.deep.own:Own") == ("pkg_of_mine.deep.own:Own", 2, True, False)
+    assert facts("pkg_of_mine.deep.own:Own") == ("pkg_of_mine.deep.own:Own", 2, True, False, False)
 
 
 def test_empty_hooks_of_the_protocol_do_not_count(package: Path) -> None:
