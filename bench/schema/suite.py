@@ -145,9 +145,12 @@ class TierSpec(Spec):
     def is_repeated(self, row: Row) -> bool:
         """Whether the row runs more than once. A row that starts from no other does so with checkpoints of its own.
 
-        A checkpoint that is not trained here is the same at every repetition.
+        A checkpoint that is not trained here is the same at every repetition; what it is quantized by is not, since each
+        repetition draws its calibration images.
         """
-        return row.start is not None or (self.checkpoints == "own" and self.recipe(row) is not None)
+        if row.start is not None or not row.bits.is_fp:
+            return True
+        return self.checkpoints == "own" and self.recipe(row) is not None
 
 
 class Published(Spec):
