@@ -5,6 +5,7 @@ Imports nothing slow: `qdet-bench plan` uses this to identify data.
 
 import os
 import re
+import stat
 import unicodedata
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -72,10 +73,17 @@ class Listing:
 
     def has(self, name: str) -> bool:
         """Whether the file `name`, relative to the folder, with `/`, exists."""
-        if "/" not in name:
-            return name in self._here.names
         path = PurePosixPath(name)
         return path.name in self._at(path).names
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the file `name`, relative to the folder, with `/`; None where there is none."""
+        try:
+            # A string: a Path costs more than the system call.
+            facts = os.stat(f"{self.folder}/{name}")  # noqa: PTH116
+        except (OSError, ValueError):  # ValueError: a NUL, or a name that the file system's encoding does not have
+            return None
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
     def near(self, name: str) -> str | None:
         """A file that `name`, which is absent, may mean: with `/` for a backslash, in another letter case, with
@@ -97,10 +105,6 @@ class Listing:
         path = PurePosixPath(stem)
         found = self._at(path).images.get(path.name)
         return None if found is None else str(path.with_name(found))
-
-    @cached_property
-    def _here(self) -> "_Folder":
-        return self._at(PurePosixPath("x"))
 
     def _at(self, path: PurePosixPath) -> "_Folder":
         parent = str(path.parent)

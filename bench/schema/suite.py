@@ -145,8 +145,8 @@ class TierSpec(Spec):
     def is_repeated(self, row: Row) -> bool:
         """Whether the row runs more than once. A row that starts from no other does so with checkpoints of its own.
 
-        A checkpoint that is not trained here is the same at every repetition; what it is quantized by is not, since each
-        repetition draws its calibration images.
+        A checkpoint that is not trained here is the same at every repetition; what it is quantized by is not, since
+        each repetition draws its calibration images.
         """
         if row.start is not None or not row.bits.is_fp:
             return True
