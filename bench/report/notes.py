@@ -42,13 +42,7 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
     yield f"Measured: {metric_of(spec.metric).words()}; of several runs the mean."
     if table is None and (named := results.located.suite.published) is not None:
         yield f"The paper's numbers, {named.table} of {named.file}.yaml, are not below this root."
-    for row in results.rows:
-        if row.row.reconstruction is not None:
-            yield f"{row.row.label} {row.row.bits} is a reconstruction: {row.row.reconstruction}"
-        if row.row.scored != "test":
-            yield f"{row.row.label} {row.row.bits}: scored on the {row.row.scored} split, which no verdict uses"
-        if row.row.note is not None:
-            yield f"{row.row.label} {row.row.bits}: {row.row.note}"
+    yield from _of_rows(results)
     sound = [(r.job, r.record) for r in results.jobs if r.record is not None and fault(r) is None]
     pairs = [(job.row.id, record) for job, record in sound]
     yield from _tainted(pairs)
@@ -60,6 +54,21 @@ def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict
             yield f"Baseline, {verdict.row}{seed}: {verdict.status}: {verdict.message}"
     if committed:
         yield from _stale(results)
+
+
+def _of_rows(results: Results) -> Iterator[str]:
+    """What suites say of their rows; rows of which the same is said share a line."""
+    said: dict[str, list[str]] = {}
+    for row in (found.row for found in results.rows):
+        texts = [
+            f"reconstruction, {row.reconstruction}" if row.reconstruction is not None else None,
+            f"scored on the {row.scored} split, which no verdict uses" if row.scored != "test" else None,
+            row.note,
+        ]
+        for text in filter(None, texts):
+            said.setdefault(text, []).append(f"{row.label} {row.bits}")
+    for text, rows in said.items():
+        yield f"{', '.join(rows)}: {text}"
 
 
 def provenance(results: Results, table: PublishedTable | None) -> Iterator[str]:

@@ -159,6 +159,7 @@ def _shared(sides: Sequence[Run]) -> tuple[str | None, str]:
     """The key of the environment that all sides share; None and the reason where they are no pair.
 
     A row without quantizers runs none of their kernels, so its environment may differ from the others' in these alone.
+    A row that another one starts from may have been run by other sources: its checkpoint is what they share.
     """
     elsewhere = "some row has no result in the same environment"
     keys = {run.key for run in sides if run.quantized} or {run.key for run in sides}
@@ -169,7 +170,8 @@ def _shared(sides: Sequence[Run]) -> tuple[str | None, str]:
     others = [run for run in sides if run.key != key]
     if not all(run.elsewhere == model.elsewhere and run.kernels != model.kernels for run in others):
         return None, elsewhere
-    if len({run.source for run in sides}) > 1:
+    started = {run.record.start_sha256 for run in sides} - {None}
+    if len({run.source for run in sides if run.record.checkpoint_sha256 not in started}) > 1:
         return None, "its rows were run by different sources"
     return key, ""
 
