@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binomtest, f_oneway, nct, t
+from scipy.stats import binomtest, f_oneway, nct, norm, t
 
 from bench.plan.jobs import plan
 from bench.schema.load import load_suite
@@ -20,6 +20,7 @@ from bench.schema.suite import Row, Suite, TierSpec
 
 METRICS = {"coco": ("AP", "AP50", "AP75"), "voc07": ("mAP",), "voc12": ("mAP",)}
 DAGGER = "†"
+DIFFERENCES = Path(__file__).parents[1] / "baselines" / "differences"
 
 
 class Committed(NamedTuple):
@@ -146,6 +147,9 @@ def _environment(sides: list[dict[str, Any]]) -> str | None:
 
 def claim_cells(found: Committed, claim: Any) -> dict[str, str]:
     """By heading what stands in the line of a claim; its verdict is only the word of the statistics."""
+    over = next((f for f in _families(found.suite) if claim.id in f.claims and f.over == "images"), None)
+    if over is not None:
+        return _over_images(found, claim, over)
     measured = pairs(found, claim.rows, claim.metric)
     points = np.array([values for _, values in measured])
     published = "" if claim.published is None else f"+{claim.published:g}"
@@ -178,6 +182,45 @@ def claim_cells(found: Committed, claim: Any) -> dict[str, str]:
     return {**cells, "word": f"interim ({n} of {most})" if most is not None and n < most else word}
 
 
+def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
+    """The gain from the categories of the first repetition's runs; the bounds are those that were kept with them.
+
+    Bounds come from predictions, which are not committed: tests/test_resample.py derives the bootstrap a second time.
+    """
+    sides = [found.counted[row, 0] for row in claim.rows]
+    group, _, metric = claim.metric.rpartition(".")
+    categories = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories
+    points = [
+        100 * np.mean([v[metric] for k in categories if (v := side["per_category"][k])[metric] >= 0]) for side in sides
+    ]
+    asked = [side["predictions"]["digest"] for side in sides]
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIFFERENCES.glob("*.json"))]
+    cells = {
+        "gain": f"{points[0] - points[1]:+.2f}",
+        "images": str(sides[0]["data"]["splits"]["test"]["images"]),
+        "paper gain": "",
+    }
+    cells |= dict.fromkeys(("lower bound", "upper bound", "detectable"), "") | {"sign test": "-", "collapsed": "-"}
+    level = family.level / len(family.claims)
+    fits = [
+        one
+        for one in kept
+        if one["of"]["predictions"] == asked
+        and (one["of"]["categories"], one["of"]["level"]) == (sorted(categories), level)
+        and (one["of"]["replicates"], one["of"]["seed"]) == (family.replicates, family.seed)
+    ]
+    word = "inconclusive"
+    if fits and fits[0]["error"]:
+        lower, upper, error = (100 * fits[0][name] for name in ("lower", "upper", "error"))
+        assert abs(100 * fits[0]["difference"] - (points[0] - points[1])) < 1e-9 and lower < upper
+        power = (norm.ppf(1 - level) + norm.ppf(0.8)) * error
+        cells |= {"lower bound": f"{lower:+.2f}", "upper bound": f"{upper:+.2f}", "detectable": f"{power:.2f}"}
+        fails = 0.2 if claim.published is None else min(0.2, claim.published / 2)
+        within = -family.margin < lower and upper < family.margin
+        word = "holds" if lower > 0 else "fails" if upper < fails else "equivalent" if within else word
+    return {**cells, "word": word}
+
+
 def environments(found: Committed, claim: Any) -> tuple[list[tuple[str, str]], str] | None:
     """Means of a claim by environment, and p of no difference; None where all pairs are of one."""
     groups: dict[str, list[float]] = {}
@@ -191,11 +234,14 @@ def environments(found: Committed, claim: Any) -> tuple[list[tuple[str, str]], s
     return [(f"{np.mean(group):+.2f}", str(len(group))) for group in groups.values()], p
 
 
+def _families(suite: Suite) -> list[Any]:
+    return [] if suite.evidence is None else list(suite.evidence.families.values())
+
+
 def _family(suite: Suite, claim: str) -> tuple[int, float, float] | None:
     if suite.evidence is None:
         return len(suite.claims), 0.03, 0.5
-    families = suite.evidence.families.values()
-    return next(((len(f.claims), f.level, f.margin) for f in families if claim in f.claims), None)
+    return next(((len(f.claims), f.level, f.margin) for f in _families(suite) if claim in f.claims), None)
 
 
 def _word(gains: Any, lower: float, upper: float, level: float, published: float | None, margin: float) -> str:
