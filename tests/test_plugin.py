@@ -140,6 +140,25 @@ def test_planted_in_runs_of_another_environment(tmp_path: Path) -> None:
         assert counts(run(suite.root, "-k", "row:lsq", code=code))["failed" if code else "passed"] == 1
 
 
+def test_planted_in_an_evaluated_row_of_another_environment(tmp_path: Path) -> None:
+    """A row that is quantized after training, and started from the same weights on both sides."""
+    data = suite_data()
+    data["rows"].append({**data["rows"][2], "id": "ptq", "label": "PTQ"})
+    for key in ("recipe", "published"):
+        del data["rows"][-1][key]
+    suite = located(tmp_path, data)
+    for key, ap in (("e" * 16, 0.45), ("0" * 16, 0.44)):
+        environment = {**record_data(job_of(suite, "ptq"))["environment"], "threads": 1 if key[0] == "e" else 4}
+        for job in plan(suite, "mini"):
+            more = {"start_sha256": "c" * 64} if job.row.id == "ptq" else {}
+            store_record(suite, job, ap, environment=environment, environment_key=key, **more)
+        if key[0] == "e":
+            call(suite, "accept")
+    said = run(suite.root, "-k", "row:ptq", code=1)
+    assert "regressed" in said and "the same weights in another environment" in said
+    assert counts(said)["failed"] == 1
+
+
 def without_runs(suite: Located) -> None:
     for path in Store(suite.root).jobs.glob("*/record.json"):
         path.unlink()
