@@ -56,13 +56,27 @@ def onnx_runtime(calibrate: str, **options: Any) -> Quantize:
     return quantize
 
 
-def nncf_default(source: Path, target: Path, name: str, images: Images) -> None:
-    """NNCF's `quantize` as it comes: mean of minima and maxima, per-channel weights, fast bias correction."""
-    import nncf
-    import onnx
+def nncf_quantize(*, mixed: bool, corrected: bool) -> Quantize:
+    """`quantize` of NNCF: mean of minima and maxima, weights by channel.
 
-    data = nncf.Dataset(images, lambda image: {name: image})
-    onnx.save(nncf.quantize(onnx.load(source), data, subset_size=len(images)), target)
+    Args:
+        mixed: activations with an offset, which NNCF advises for Swish and its like; else its default, without one.
+        corrected: with fast bias correction, its default.
+    """
+
+    def quantize(source: Path, target: Path, name: str, images: Images) -> None:
+        import nncf
+        import onnx
+
+        data = nncf.Dataset(images, lambda image: {name: image})
+        preset = nncf.QuantizationPreset.MIXED if mixed else None
+        advanced = nncf.AdvancedQuantizationParameters(disable_bias_correction=not corrected)
+        found = nncf.quantize(
+            onnx.load(source), data, preset=preset, subset_size=len(images), advanced_parameters=advanced
+        )
+        onnx.save(found, target)
+
+    return quantize
 
 
 def convolutions(calibrate: str, **extra: Any) -> Quantize:
@@ -78,7 +92,9 @@ PEERS: dict[str, Quantize] = {
     "ort-minmax": convolutions("MinMax"),
     "ort-percentile": convolutions("Percentile", CalibPercentile=99.99),
     "ort-entropy": convolutions("Entropy"),
-    "nncf": nncf_default,
+    "nncf": nncf_quantize(mixed=False, corrected=True),
+    "nncf-mixed": nncf_quantize(mixed=True, corrected=True),
+    "nncf-mixed-uncorrected": nncf_quantize(mixed=True, corrected=False),
 }
 """By what follows the detector in a row's id, such as `yolox-ort-minmax`."""
 
@@ -166,7 +182,7 @@ def versions(peer: str) -> str:
     """Of what computed."""
     from importlib.metadata import version
 
-    names = ["onnxruntime"] + (["nncf"] if peer == "nncf" else [])
+    names = ["onnxruntime"] + (["nncf"] if peer.startswith("nncf") else [])
     return ", ".join(f"{name} {version(name)}" for name in names)
 
 

@@ -19,7 +19,7 @@ from bench.data.dataset import Dataset
 from bench.data.load import load
 from bench.detectors.pipeline import data_list
 from bench.errors import BenchError, UsageError
-from bench.schema.data import CocoData, CocoSplit, ShapesCoco, SplitCounts
+from bench.schema.data import CocoData, CocoSplit, FromTrain, ShapesCoco, Split, SplitCounts
 
 SHARED = Path(os.environ.get("QDET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 VALID: dict[str, Any] = {
@@ -90,6 +90,33 @@ def test_ids_are_kept_and_gaps_filled(folder: Path) -> None:
         dict(zip(fields, (4, 7, 2, [0, 0, 64, 48], 99, 1), strict=True)),
         dict(zip(fields, (9, 5, 2, [5, 5, 4, 3], 12, 0), strict=True)),
     ]
+
+
+def test_training_images_are_set_aside_for_tune(folder: Path) -> None:
+    content = copy.deepcopy(VALID)
+    ids = [*range(20, 9, -1), 7, 5]
+    content["images"] = [{"id": id_, "file_name": "a.png", "width": 64, "height": 48} for id_ in ids]
+    (folder / "gt.json").write_text(json.dumps(content), encoding="utf-8")
+    part = CocoSplit(annotations="gt.json", images="images")
+
+    def split(name: Split, seed: int = 0, images: int = 4) -> Dataset:
+        aside = FromTrain(images=images, seed=seed)
+        return read_coco(CocoData(kind="coco", path="x", train=part, test=part, tune_from_train=aside), name, folder)
+
+    def of(found: Dataset) -> list[int]:
+        return [image["id"] for image in found.coco["images"]]
+
+    train, tune = split("train"), split("tune")
+    # Disjoint, in the order of the file, and the test split is untouched.
+    assert len(of(tune)) == 4 and sorted(of(train) + of(tune)) == sorted(ids) == sorted(of(split("test")))
+    assert of(train) == [id_ for id_ in ids if id_ not in of(tune)] and train.name.endswith("/train")
+    assert len(train.coco["annotations"]) + len(tune.coco["annotations"]) == len(VALID["annotations"])
+    assert train.classes == tune.classes and of(split("tune", seed=1)) != of(tune)
+    assert set(of(split("tune", images=3))) < set(of(tune))
+    with pytest.raises(UsageError, match=r"gt\.json: 13 of 13 training images set aside for tune leave none"):
+        split("train", images=13)
+    with pytest.raises(ValueError, match="`tune_from_train` takes the place of `tune`"):
+        CocoData(kind="coco", path="x", train=part, tune=part, test=part, tune_from_train=FromTrain(images=1))
 
 
 def test_classes_select_categories_in_order(folder: Path) -> None:

@@ -16,6 +16,7 @@ from bench.errors import UsageError
 from bench.evaluation.metric import metric_of
 from bench.evaluation.predictions import Predictions
 from bench.evaluation.resample import resample
+from bench.plan.jobs import plan
 from bench.records.store import LOCAL, Store
 from bench.report.claims import grids, notes
 from bench.report.make import accept_results, committed_text
@@ -214,6 +215,24 @@ def test_the_first_repetition_decides_and_the_others_stand_beside(tmp_path: Path
     Store(tmp_path).folder(job_of(suite, "bad").identity).record_file.unlink()
     found = verdict(suite)
     assert found.status == "not run" and "the first repetition, which decides, has no pair" in found.message
+
+
+def test_a_row_that_runs_once_is_compared_with_the_first_repetition_alone(tmp_path: Path) -> None:
+    """It has the first draw of calibration images, so the other draws of a repeated row are no match for it."""
+    suite = suite_of(tmp_path, seeds=3)
+    data = json.loads(suite.path.read_text())
+    next(row for row in data["rows"] if row["id"] == "bad")["once"] = True
+    suite = located(tmp_path, data)
+    assert [job.repetition for job in plan(suite, "mini", ("good", "bad")) if job.row.id == "bad"] == [0]
+    for repetition in range(3):
+        measure(suite, "fp", 0.3, repetition)
+        measure(suite, "good", 1.0 + repetition, repetition)
+    measure(suite, "bad", 3.0)
+    found = verdict(suite)
+    assert (found.status, found.repetitions) == ("holds", (0,)) and "other repetitions" not in found.message
+    data["rows"][0]["once"] = True
+    with pytest.raises(UsageError, match="row 'fp' is trained, so it must not be `once`"):
+        located(tmp_path, data)
 
 
 def test_rows_of_different_checkpoints_are_no_pair(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Genuine COCO must score as everywhere else, so a box that stands out of its imag
 reported beyond a pixel; segmentations are not read. Image and category ids stay: predictions refer to them.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.data.dataset import Dataset, Problem
 from bench.data.images import probe, size_mismatch
 from bench.data.paths import Listing, expand, stays_inside
 from bench.errors import BenchError, UsageError
-from bench.schema.data import CocoData, CocoSplit, Split
+from bench.schema.data import CocoData, CocoSplit, FromTrain, Split
 
 PROBE_LIMIT = 5000
 """Up to this number of images (that of val2017) each header is probed, about a second in all. Of more, such
@@ -35,7 +36,8 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     Raises UsageError, naming file and entry, for what the reader refuses, a category name that repeats, a class that
     the file lacks, or a `file_name` that leaves the folder; BenchError for an absent file, or no image.
     """
-    part: CocoSplit | None = getattr(spec, split)
+    aside = spec.tune_from_train
+    part: CocoSplit | None = spec.train if split == "tune" and aside is not None else getattr(spec, split)
     if part is None:
         raise UsageError(f"data {spec.path}: no {split} split is declared; add its annotations and images")
     file, images_root = expand(part.annotations, folder), expand(part.images, folder)
@@ -45,6 +47,8 @@ def read_coco(spec: CocoData, split: Split, folder: Path, *, verify: bool = Fals
     left_out: list[Problem] = []
     content = read_coco_json(file, left_out, files=True)
     _refuse_outside(file, content.images)
+    if aside is not None and split != "test":
+        content = content._replace(images=_held_out(file, content.images, aside, split))
     verify = verify or len(content.images) <= PROBE_LIMIT
     images = _present(content.images, images_root, problems, verify=verify)
     if not images:
@@ -74,6 +78,16 @@ def _left_out(every: Parts, present: Mapping[int, Any], problems: list[Problem])
         for image in every
         if image["id"] not in present
     }
+
+
+def _held_out(file: Path, images: Parts, aside: FromTrain, split: Split) -> Parts:
+    """The training images that are set aside for `tune`, or the others, in the order of the file."""
+    if aside.images >= len(images):
+        left = f"{aside.images} of {len(images)} training images set aside for tune leave none to train on"
+        raise UsageError(f"{file}: {left}; lower `images` of `tune_from_train`")
+    ranked = sorted(images, key=lambda image: hashlib.sha256(f"{aside.seed} {image['id']}".encode()).digest())
+    chosen = {image["id"] for image in ranked[: aside.images]}
+    return [image for image in images if (image["id"] in chosen) == (split == "tune")]
 
 
 def _refuse_outside(file: Path, images: Parts) -> None:

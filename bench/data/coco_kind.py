@@ -12,7 +12,7 @@ from bench.data.kind import SPLITS, Digest, FolderKind, Planned
 from bench.data.paths import Listing, expand, stays_inside
 from bench.data.remembered import Part, facts, recall, remember
 from bench.errors import BenchError
-from bench.schema.data import CocoData, CocoSplit, Split
+from bench.schema.data import CocoData, CocoSplit, Split, has_tune
 
 LARGE = 16 << 20
 """Bytes of a JSON file beyond which planning does not read it: that would take seconds."""
@@ -32,6 +32,11 @@ class CocoKind(FolderKind[CocoData]):
     def title(self) -> str:
         """With the file that is scored."""
         return f"{self.short_name} (COCO form): {self.spec.test.annotations}"
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """With `tune` also where it is taken from the training images."""
+        return tuple(split for split in SPLITS if split != "tune" or has_tune(self.spec))
 
     @property
     def class_count(self) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bench.schema.catalog import is_detector
 from bench.schema.check_detectors import misfits, untrainable
-from bench.schema.data import ShapesBase
+from bench.schema.data import ShapesBase, has_tune
 from bench.schema.faults import Fault, below
 from bench.schema.recipe import Recipe
 from bench.schema.source import Loc
@@ -23,6 +23,8 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         if not trained and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
             text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
             yield Fault((*_init_of(row, tier), "kind"), text)
+        elif trained and row.once:
+            yield Fault((), f"row {row.id!r} is trained, so it must not be `once`: its repetitions differ by training")
         elif trained and (reason := untrainable(scale)) is not None:
             yield Fault((*_init_of(row, tier), "kind"), f"row {row.id!r} has a recipe, but {reason}")
     for name, scale in tier.detectors.items():
@@ -32,8 +34,7 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     for name, recipe in tier.recipes.items():
         if recipe is not None:
             yield from below(("recipes", name), _recipe(recipe))
-    tune = tier.data.images.tune if isinstance(tier.data, ShapesBase) else tier.data.tune
-    if not tune and (tuned := [row.id for row in runs if row.scored == "tune"]):
+    if not has_tune(tier.data) and (tuned := [row.id for row in runs if row.scored == "tune"]):
         yield Fault(("data",), f"row {tuned[0]!r} is scored on the tune split, and the data have none")
     yield from _data(tier)
     yield from below(("metric",), _metric(tier.metric))

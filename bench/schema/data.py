@@ -109,6 +109,15 @@ class CocoSplit(Spec):
     """The folder of the images, below `path`."""
 
 
+class FromTrain(Spec):
+    """Training images that are set aside, the first by a hash of their ids, so the same on every machine."""
+
+    images: int = Field(ge=1)
+    """How many."""
+    seed: int = Field(default=0, ge=0)
+    """Another one sets other images aside."""
+
+
 class CocoData(Spec):
     """COCO JSON files and their images."""
 
@@ -118,10 +127,18 @@ class CocoData(Spec):
     train: CocoSplit
     tune: CocoSplit | None = None
     """For choosing schedules; no claim or verdict uses it."""
+    tune_from_train: FromTrain | None = None
+    """In place of `tune`: training images that become the tune split, and are no longer trained or calibrated on."""
     test: CocoSplit
     """What rows are scored on."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Some of the file's category names, in order. By default all, by ascending id."""
+
+    @model_validator(mode="after")
+    def _one_tune_split(self) -> "CocoData":
+        if self.tune is not None and self.tune_from_train is not None:
+            raise ValueError("`tune_from_train` takes the place of `tune`; leave one of them out")
+        return self
 
 
 class RoboflowData(Spec):
@@ -159,3 +176,12 @@ class YoloData(Spec):
 
 
 DataSpec = Annotated[ShapesVoc | ShapesCoco | VocData | CocoData | RoboflowData | YoloData, Field(discriminator="kind")]
+
+
+def has_tune(data: DataSpec) -> bool:
+    """Whether a data set has a tune split."""
+    if isinstance(data, ShapesBase):
+        return data.images.tune > 0
+    if isinstance(data, VocData) and data.split is not None:
+        return data.split.tune > 0
+    return bool(data.tune or (isinstance(data, CocoData) and data.tune_from_train))
