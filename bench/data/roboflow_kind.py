@@ -1,6 +1,7 @@
 """A folder of COCO splits as Roboflow exports it: COCO data whose files have fixed names. Imports nothing slow."""
 
 from pathlib import Path
+from typing import Any
 
 from bench.data.coco_kind import CocoKind
 from bench.data.dataset import Dataset
@@ -20,7 +21,9 @@ class RoboflowKind(FolderKind[RoboflowData]):
         super().__init__(spec, root)
         self.path = spec.path
         folders = {split: getattr(spec, split) for split in SPLITS}
-        parts = {split: CocoSplit(annotations=f"{name}/{FILE}", images=name) for split, name in folders.items() if name}
+        parts: dict[str, Any] = {
+            split: CocoSplit(annotations=f"{name}/{FILE}", images=name) for split, name in folders.items() if name
+        }
         self.coco = CocoKind(CocoData(kind="coco", path=spec.path, classes=spec.classes, **parts), root)
 
     @property
