@@ -125,3 +125,18 @@ def test_batches_are_loaded_anew_at_each_walk_and_draw_nothing() -> None:
     before = torch.get_rng_state()
     walks = [torch.cat([batch() for batch in batches]) for _ in range(2)]
     assert torch.equal(*walks) and torch.equal(torch.get_rng_state(), before) and len(batches) == 3
+
+
+def test_a_method_is_chosen_among_the_rows_of_coco_real_on_images_that_calibrate_nothing() -> None:
+    choice, real = (load_suite(f"detptq/coco_{name}", PROJECT).suite for name in ("choice", "real"))
+    rows = {row.id: row for row in real.rows}
+    for row in choice.rows:
+        detector, _, method = row.id.partition("-")
+        twin = rows[row.id if row.bits.is_fp else f"{detector}-w8a8-{method}"]
+        assert row.scored == "tune"
+        # Placements differ in which layers are at the edge, and at 8 bits all have the same.
+        assert (row.detector, row.bits, row.methods) == (twin.detector, twin.bits, twin.methods)
+    here, there = (suite.tiers["mini"] for suite in (choice, real))
+    assert (here.detectors, here.calibration) == (there.detectors, there.calibration)
+    named = {claim.rows[0].partition("-w8a8-")[2] for claim in real.claims if "-ort-" in claim.rows[1]}
+    assert len(named) == 1
