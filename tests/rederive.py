@@ -31,7 +31,7 @@ class Committed(NamedTuple):
     runs: dict[tuple[str, int], dict[str, Any]]
     """Records by row and repetition."""
     counted: dict[tuple[str, int], dict[str, Any]]
-    """Those that a claim may use."""
+    """Those that a claim may use, with those of predictions that were computed elsewhere."""
 
 
 def committed(root: Path, name: str, tier: Any) -> Committed:
@@ -57,6 +57,10 @@ def committed(root: Path, name: str, tier: Any) -> Committed:
         right = origin is None or started is None or origin["identity"] == started
         if key[1] < most and not record["provenance"]["dirty"] and same and right:
             counted[key] = record
+    elsewhere = root / "baselines" / f"{name}.{tier}.external.json"
+    if elsewhere.is_file():
+        entries = json.loads(elsewhere.read_text(encoding="utf-8"))["entries"]
+        counted |= {(entry["row"], entry["repetition"]): entry["record"] for entry in entries}
     return Committed(located.suite, spec, runs, counted)
 
 
@@ -187,12 +191,17 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
 
     Bounds come from predictions, which are not committed: tests/test_resample.py derives the bootstrap a second time.
     """
+    names = ("gain", "lower bound", "upper bound", "images", "sign test", "collapsed", "detectable", "paper gain")
+    if any((row, 0) not in found.counted for row in claim.rows):
+        return {**dict.fromkeys(names, ""), "collapsed": "-", "word": "not run"}
     sides = [found.counted[row, 0] for row in claim.rows]
     group, _, metric = claim.metric.rpartition(".")
-    categories = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories
-    points = [
-        100 * np.mean([v[metric] for k in categories if (v := side["per_category"][k])[metric] >= 0]) for side in sides
+    categories = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
+    of = [
+        side["per_category"] if categories is None else {k: side["per_category"][k] for k in categories}
+        for side in sides
     ]
+    points = [100 * np.mean([v[metric] for v in each.values() if v[metric] >= 0]) for each in of]
     asked = [side["predictions"]["digest"] for side in sides]
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIFFERENCES.glob("*.json"))]
     cells = {
@@ -206,7 +215,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         one
         for one in kept
         if one["of"]["predictions"] == asked
-        and (one["of"]["categories"], one["of"]["level"]) == (sorted(categories), level)
+        and (one["of"]["categories"], one["of"]["level"]) == (categories and sorted(categories), level)
         and (one["of"]["replicates"], one["of"]["seed"]) == (family.replicates, family.seed)
     ]
     word = "inconclusive"
