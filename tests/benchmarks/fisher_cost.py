@@ -1,7 +1,7 @@
 """What Fisher information costs: `python tests/benchmarks/fisher_cost.py`, minutes of one core.
 
-First the regulariser's part of a training step: Deformable DETR as in suites/fisher_detr at tier `mini`, batch 16, weights of
-4 bits, processor time of alternating steps with and without it (medians), and the memory that each adds at its peak.
+First the regulariser's part of a training step: Deformable DETR as in suites/fisher_detr at tier `mini`, batch 16,
+weights of 4 bits, processor time of alternating steps with and without it (medians), and the memory each adds.
 Then the Fisher information of a full-width Deformable DETR over 32 images of 512 px: time, and memory in all.
 """
 
