@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from bench.cli.main import main
 from bench.plan.jobs import plan
 from bench.records.files import write_json
 from bench.records.store import Store
-from bench.report.answers import answer
+from bench.report.answers import answer, headlines
 from bench.report.claim_words import WORDS
 from bench.report.html import categories, curves, facts, pareto
 from bench.report.html.axis import MARGIN, axis, log_axis, short
 from bench.report.html.forest import forests
 from bench.report.html.page import render
+from bench.report.html.rows import label
 from bench.report.sections import Section, find_sections, grouped
+from bench.report.standing import together
 from bench.schema.load import Located, load_all
 from bench.verdict.baseline import accept
 from bench.verdict.gather import gather
@@ -112,6 +115,32 @@ def test_a_claim_is_drawn_where_its_numbers_are(tmp_path: Path) -> None:
     assert [at for at, _ in mark.runs] == pytest.approx([family.scale.at(v) for v in (1.0, 1.4, 1.2, 1.1)])
     assert mark.paper_at == family.scale.at(0.5)
     assert family.zero == family.scale.at(0.0) == pytest.approx(MARGIN)
+
+
+def test_what_is_decided_stands_first_and_what_claims_before_what_does_not(committed: list[Section]) -> None:
+    groups = grouped(committed)
+    for group in groups:
+        order = [[*WORDS].index(claim.status) for _, claim in headlines(group)]
+        assert order == sorted(order)
+    claiming_ = [any(section.table.judged for section in group.sections) for group in groups]
+    assert claiming_ == sorted(claiming_, reverse=True)
+
+
+def test_together_tables_stand_for_the_sum_of_their_runs_and_claims(committed: list[Section]) -> None:
+    for group in grouped(committed):
+        whole = together(section.table.standing for section in group.sections)
+        jobs = [job for section in group.sections for job in section.results.jobs]
+        assert whole.planned == len(jobs)
+        assert whole.done + whole.earlier == sum(job.record is not None for job in jobs)
+        claims = Counter(claim.status for section in group.sections for claim in section.table.judged)
+        assert whole.claims == claims
+
+
+def test_rows_that_have_not_run_are_folded_away(tmp_path: Path) -> None:
+    page = render([one(claiming(tmp_path, [1.0]))], "qdet-bench report", None)
+    folded = page[page.index("Not run: 1 row") :]
+    assert "LSQ+HarDet*" in folded[: folded.index("</table>")]
+    assert "LSQ+HarDet*" not in page[page.index("What was measured") : page.index("Not run: 1 row")]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +261,22 @@ def clouds(committed: list[Section]) -> list[pareto.Field]:
 def test_only_rows_of_one_data_set_share_a_picture_of_accuracy_and_cost(clouds: list[pareto.Field]) -> None:
     assert len(clouds) > 2
     assert len({(field.tier, field.data, field.metric) for field in clouds}) == len(clouds)
+
+
+def test_rows_of_the_tune_split_are_not_drawn_beside_those_of_the_test_split(clouds: list[pareto.Field]) -> None:
+    suites, _ = load_all(PROJECT)
+    tuned = {(suite.name, label(row)) for suite in suites for row in suite.suite.rows if row.scored == "tune"}
+    assert "hqod/tuning" in {suite for suite, _ in tuned}
+    assert not tuned & {(point.suite, point.label) for field in clouds for point in field.points}
+
+
+def test_the_front_is_drawn_last_and_named_from_the_cheapest(clouds: list[pareto.Field]) -> None:
+    for cloud in (cloud for field in clouds for cloud in field.clouds):
+        on_front = [front for _, _, _, front, _ in cloud.places]
+        assert on_front == sorted(on_front)
+        costs = [point.cost(cloud.kind) for point in cloud.front]
+        assert costs == sorted(costs)
+        assert len(costs) == sum(on_front)
 
 
 def test_the_front_holds_what_no_other_row_beats(clouds: list[pareto.Field]) -> None:

@@ -1,4 +1,4 @@
-"""`qdet-bench summary`: the overview of all committed records, and the numbers that DVC compares revisions by."""
+"""`qdet-bench summary`: tables and overview of committed records, and the numbers that DVC compares revisions by."""
 
 import argparse
 
@@ -9,9 +9,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the command."""
     parser = commands.add_parser(
         "summary",
-        help="write the overview of the committed records, and what `dvc metrics` and `dvc plots` compare",
-        description="From the committed records of all suites: results/overview.md, results/metrics.json and "
-        "results/plots/. Commit them with the records; then `dvc metrics diff` and `dvc plots diff` compare revisions.",
+        help="write tables and overview of the committed records, and what `dvc metrics` and `dvc plots` compare",
+        description="From the committed records of all suites: their tables below results/, results/overview.md, "
+        "results/metrics.json and results/plots/. Commit them with the records; then `dvc metrics diff` and `dvc plots "
+        "diff` compare revisions. A table whose data are not here stays as it is.",
     )
     parser.set_defaults(run=run)
 

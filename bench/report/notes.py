@@ -5,7 +5,7 @@ from statistics import fmean
 
 from bench.evaluation.metric import metric_of
 from bench.records.record import Record
-from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped
+from bench.report.wording import DOUBTFUL, EXTERNAL, grouped
 from bench.schema.published import PublishedTable
 from bench.statistics.environments import p_of_no_difference
 from bench.verdict.faults import fault, headline, sound_external, taint, undefined
@@ -21,19 +21,14 @@ def caution(results: Results, table: PublishedTable | None) -> str | None:
     """Keeps a reader from comparing columns that cannot be compared; None where they can."""
     if results.tier == "paper":
         return None
-    data = data_name(results.located.suite.tiers[results.tier].data)
-    smoke = (
-        " A few training steps on a few images: a test of the machinery, no result." if results.tier == "smoke" else ""
-    )
+    smoke = "A few training steps on a few images: a test of the machinery, no result."
     published = [published_row(row.row, table) for row in results.rows]
     sets = ", ".join(dict.fromkeys(row.dataset for row in published if row is not None))
-    if not sets:
-        return f"Measured on {data}, tier {results.tier}.{smoke}"
-    return (
-        f"Measured on {data}, tier {results.tier}; the paper's columns are {sets}: the two cannot be "
-        f"compared, only differences between rows within one of them. Nothing here confirms or refutes the "
-        f"paper.{smoke}"
+    other = (
+        f"The paper's numbers are of {sets}: compare none of them with these, only rows of one table with each other. "
+        "Nothing here confirms or refutes the paper."
     )
+    return " ".join([*([other] if sets else []), *([smoke] if results.tier == "smoke" else [])]) or None
 
 
 def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> Iterator[str]:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.schema.base import Count, Slug, Spec, Text
 from bench.schema.bits import Bits
+from bench.schema.categories import SHAPES
 from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale, Init
@@ -95,6 +96,8 @@ class TierSpec(Spec):
     """The scale at which a suite runs; it changes data, scale and schedule, never a method."""
 
     data: DataSpec
+    data_title: Text | None = None
+    """What tables and the report call the data; by default a name made of its folders. It changes no job."""
     metric: Metric
     detectors: dict[str, DetectorScale] = Field(min_length=1)
     """By name of the catalogue: the detectors that rows name, and how they are scaled at this tier."""
@@ -118,6 +121,12 @@ class TierSpec(Spec):
     one model, so intervals say nothing of another one."""
     groups: dict[GroupName, CategoryGroup] = {}
     """By name: groups of categories at this tier, beside those of the suite or in place of them."""
+
+    @model_validator(mode="after")
+    def _drawings_are_called_so(self) -> "TierSpec":
+        if self.data_title is not None and self.data.kind in SHAPES:
+            raise ValueError("`data_title` is for data of your own: generated drawings are always called so")
+        return self
 
     def scale(self, row: Row) -> DetectorScale:
         """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from bench.report import answers
-from bench.report.claim_words import WORDS, slug
+from bench.report.claim_words import WORDS, gain, slug
 from bench.report.html import (
     agreement,
     axis,
@@ -48,7 +48,9 @@ def render(sections: Sequence[Section], command: str, revision: str | None, imag
         slug=slug,
         answer=answers.answer,
         headlines=answers.headlines,
-        overview=answers.overview,
+        standing=answers.standing,
+        where=answers.where,
+        gain=gain,
         signed=axis.signed,
         forests=forest.forests,
         rows=rows.rows,
