@@ -58,6 +58,11 @@ def claiming(root: Path, gains: list[float]) -> Located:
     return suite
 
 
+def measured(suite: Located) -> Located:
+    measure_all(suite)
+    return suite
+
+
 def one(suite: Located, **changes: Any) -> Section:
     (section,) = find_sections([suite], ["local"], **changes)
     return section
@@ -247,6 +252,7 @@ def test_axes_hold_their_values_and_have_round_ticks() -> None:
     assert scale.at(10) == pytest.approx(50)
     assert axis([-0.31, 0.4]).ticks[0].label.startswith("\N{MINUS SIGN}0.4")
     assert axis([]).ticks
+    assert axis([0.1, 0.2], least=1.0).low == 0, "a share is never negative"
     assert axis([5.0]).low < 5 < axis([5.0]).high
     logs = log_axis([1e6, 1e9])
     assert logs.at(1e6) < logs.at(1e7) < logs.at(1e9)
@@ -307,12 +313,42 @@ def test_a_category_is_compared_with_the_rows_control(tmp_path: Path) -> None:
     assert found.lines[0][0] == "circle", "the most hurt first"
 
 
+def test_rows_of_one_schedule_have_one_control(tmp_path: Path) -> None:
+    data = suite_data(regime=[{"row": "lsq", "reference": "fp-ft", "loses_at_most": 5.0}])
+    other = {**data["rows"][2], "id": "other"}
+    data["rows"].append(other)
+    section = one(measured(located(tmp_path, data)))
+    rows = {row.id: row for row in section.results.located.suite.rows}
+    assert {name: categories.control_of(section, rows[name]) for name in ("lsq", "other", "fp-ft")} == {
+        "lsq": "fp-ft",
+        "other": "fp-ft",
+        "fp-ft": "fp",
+    }
+
+
 FACTS = {
     "detptq": {"fixed": {"1": 0.4, "2": 0.3, "2.4": 0.2, "4": 0.5}, "choice": {f"site{k}": "2.4" for k in range(5)},
                "curve": [0.5, 0.4, 0.35, 0.3], "held_out": {"fixed": 0.3, "chosen": 0.2}, "passes": 60.5},
     "lapq": {"samples": [[2.0, 0.5], [2.4, 0.4], [3.0, 0.6], [4.0, 0.9]]},
     "fisher": {"choices": [2, 4, 8], "layers": {f"conv{k}": {"sensitivity": 0.1 * k, "bits": 4} for k in range(5)}},
 }  # fmt: skip
+
+
+def test_counts_in_a_list_are_no_curve() -> None:
+    assert (facts.fact("choices", [2, 3, 4, 8]).kind, facts.fact("choices", [2, 3, 4, 8]).value) == (
+        "value",
+        "2, 3, 4, 8",
+    )
+    assert facts.fact("loss", [2.0, 1, 0.5, 0.25]).kind == "curve"
+
+
+def test_points_are_drawn_where_rows_have_several_runs(tmp_path: Path) -> None:
+    single, several = (
+        render([one(claiming(tmp_path / str(len(gains)), gains))], "qdet-bench report", None)
+        for gains in ([1.0], [1.0, 1.2])
+    )
+    assert "Each repetition as a point" not in single
+    assert "Each repetition as a point" in several
 
 
 def test_facts_are_drawn_by_their_form() -> None:

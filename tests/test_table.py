@@ -70,7 +70,7 @@ def test_markdown_holds_measured_and_published_numbers(suite: Located) -> None:
     assert [*printed] == ["FP", "LSQ", "LSQ+HarDet*"]
     assert [printed["FP"][name] for name in ("AP", "AP50", "AP75")] == ["31.7", "49.6", "33.4"]
     assert printed["LSQ+HarDet*"]["AP"] == "28.8 (?)"
-    assert hardet == {"method": "LSQ+HarDet*", "W/A": "2/2", "state": "not run: no recipe was released"}
+    assert hardet == {"method": "LSQ+HarDet*", "W/A": "2/2", "why": "no recipe was released"}
     assert "detector" not in fp
 
 
@@ -122,7 +122,7 @@ def test_states_of_rows_without_a_result(suite: Located) -> None:
     store_record(suite, job_of(suite, "lsq"), placement=None)
     _, lsq = rows_of(text_of(suite))
     ft, _ = waiting_of(text_of(suite))
-    assert (ft["method"], ft["state"]) == ("FP+ft", "absent")
+    assert (ft["method"], ft["why"]) == ("FP+ft", "")
     assert lsq["state"].startswith("failed: placement") and lsq["AP"] == ""
 
 

@@ -97,7 +97,7 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append(f"  reported only: {' '.join(reported)}")
     for tier, state in facts["tiers"].items():
         counts = ", ".join(f"{count} {name}" for name, count in state["jobs"].items() if count)
-        pay = f"; to pay {cost_words(state['cost'])}" if state["cost"]["jobs"] else ""
+        pay = f"; time to run: {cost_words(state['cost'])}" if state["cost"]["jobs"] else ""
         lines.append(f"  {tier}: {counts or 'nothing to run'}{pay}")
     return fold("\n".join(lines))
 

@@ -179,10 +179,11 @@ def _by_environment(row: str, records: list[Record]) -> str | None:
 
 def _data(record: Record) -> str:
     data = record.data
-    splits = "; ".join(
-        f"{name} {', '.join(f'{count} {what}' for what, count in counts.items() if count)}"
+    plain = {
+        name: [f"{n} {what}".replace("_", " ") for what, n in counts.items() if n]
         for name, counts in data.splits.items()
-    )
+    }
+    splits = "; ".join(f"{name} {', '.join(counts)}" for name, counts in plain.items())
     found = f"problems found by the reader: {'; '.join(data.problems[:PROBLEMS])}" if data.problems else "no problems"
     more = f" and {len(data.problems) - PROBLEMS} more" if len(data.problems) > PROBLEMS else ""
     return f"Data {data.pin[:19]}…: {splits}; {found}{more}."
@@ -193,12 +194,12 @@ def _environment(record: Record) -> str:
     packages = facts.get("packages", {})
     libraries = ", ".join(f"{name} {packages[name]}" for name in ("torch", "mmdet", "pycocotools") if name in packages)
     return (
-        f"Environment {record.environment_key}: {_processor(str(facts.get('processor')))}, {facts.get('device')}, "
+        f"Environment {record.environment_key}: {processor(str(facts.get('processor')))}, {facts.get('device')}, "
         f"{libraries}, kernels {facts.get('kernels')}, threads {facts.get('threads')}."
     )
 
 
-def _processor(text: str) -> str:
+def processor(text: str) -> str:
     """The model without its long list of vector extensions, which the key covers."""
     return " ".join(word for word in text.split() if not word.startswith(("amx", "avx", "fma", "sse4")))
 

@@ -11,7 +11,7 @@ from bench.report.cells import BEST_NOTE, INTERVAL_NOTES, ONE_RUN, ONE_RUN_NOTE,
 from bench.report.claims import grids as claim_grids
 from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
-from bench.report.grid import Column, Grid, only
+from bench.report.grid import Column, Grid, filled, only
 from bench.report.notes import caution, notes, provenance
 from bench.report.paper import paper_grid
 from bench.report.runs import run_lines
@@ -188,13 +188,20 @@ class _Columns:
         return lines
 
     def waiting(self, rows: Sequence[RowResult]) -> Grid | None:
-        """Rows that have not run; None where all have."""
-        columns = (Column("method"), Column("W/A"), *([Column("detector")] if self.detectors else []), Column(STATE))
+        """Rows that have not run, and why where that is more than that nobody ran them; None where all have."""
+        if not rows:
+            return None
+        columns = (Column("method"), Column("W/A"), *([Column("detector")] if self.detectors else []), Column("why"))
         lines = tuple(
-            (row.row.label, str(row.row.bits), *([row.row.detector] if self.detectors else []), runs_state(row))
+            (
+                row.row.label,
+                str(row.row.bits),
+                *([row.row.detector] if self.detectors else []),
+                "" if (why := runs_state(row)) == "absent" else why.removeprefix("not run: "),
+            )
             for row in rows
         )
-        return Grid(columns, lines, f"Not run: {len(rows)} {'row' if len(rows) == 1 else 'rows'}") if rows else None
+        return filled(Grid(columns, lines, f"Not run: {len(rows)} {'row' if len(rows) == 1 else 'rows'}"))
 
     def _cells(
         self, row: RowResult, label: str, records: Sequence[Record], runs: str, state: str, baseline: str
