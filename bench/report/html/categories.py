@@ -59,8 +59,8 @@ def categories(section: Section) -> Categories | None:
 
 
 def control_of(section: Section, row: Row) -> str | None:
-    """The row that it is compared with: that which the suite's `regime` names for it, or for a row of its detector, bits
-    and schedule; else the one it starts from."""
+    """The row that it is compared with: that which the suite's `regime` names for it, or for a row of its detector,
+    bits and schedule; else the one it starts from."""
     suite = section.results.located.suite
     limits = {limit.row: limit.reference for limit in reversed(suite.regime)}
     alike = (suite.row(name) for name in limits)
