@@ -222,6 +222,7 @@ def test_text_of_a_suite_cannot_become_markup(tmp_path: Path) -> None:
         (["--suite", "toy/absent"], "toy/absent"),
         (["--compare", "nowhere"], "--compare nowhere: there is no folder baselines/"),
         (["--committed"], "there is nothing to show"),
+        (["--local"], "`--tier smoke` shows those of tier smoke"),
         (["--output", "."], "is a folder"),
     ],
 )

@@ -16,6 +16,7 @@ from tabulate import tabulate
 
 from bench.errors import BenchError
 from bench.evaluation.metric import metric_of
+from bench.plan.jobs import plan
 from bench.report.answers import answer, headlines, standing, where
 from bench.report.claim_words import gain
 from bench.report.make import as_file, save
@@ -23,6 +24,7 @@ from bench.report.render import markdown
 from bench.report.sections import Group, Section, find_sections, grouped
 from bench.report.standing import Standing
 from bench.schema.load import Located
+from bench.verdict.baseline import baseline_file
 
 PLOTS = Path("results/plots")
 COMMAND = "qdet-bench summary"
@@ -45,6 +47,18 @@ def summary(suites: Sequence[Located]) -> dict[Path, str]:
         Path("results/metrics.json"): json.dumps(_metrics(sections), indent=1, allow_nan=False) + "\n",
         **plots,
     }
+
+
+def blocked(suites: Sequence[Located]) -> list[str]:
+    """The suites with committed records whose data are not here."""
+    return [
+        suite.name
+        for suite in suites
+        if any(
+            baseline_file(suite, tier).exists() and any(job.blocked for job in plan(suite, tier))
+            for tier in suite.suite.tiers
+        )
+    ]
 
 
 def write_summary(suites: Sequence[Located], root: Path) -> list[Path]:
