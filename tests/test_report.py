@@ -277,6 +277,12 @@ def test_rows_of_the_tune_split_are_not_drawn_beside_those_of_the_test_split(clo
     assert not tuned & {(point.suite, point.label) for field in clouds for point in field.points}
 
 
+def test_a_job_that_suites_share_is_one_point(clouds: list[pareto.Field]) -> None:
+    for field in clouds:
+        places = [(point.label, point.detector, point.ap, point.bytes) for point in field.points]
+        assert len(places) == len(set(places))
+
+
 def test_the_front_is_drawn_last_and_named_from_the_cheapest(clouds: list[pareto.Field]) -> None:
     for cloud in (cloud for field in clouds for cloud in field.clouds):
         on_front = [front for _, _, _, front, _ in cloud.places]

@@ -66,11 +66,12 @@ class Field(NamedTuple):
 
 def fields(sections: Sequence[Section]) -> list[Field]:
     """By data set, tier and metric; only rows whose cost was kept and that have a result on the test split."""
-    found: dict[tuple[str, str, str], list[Point]] = {}
+    found: dict[tuple[str, str, str], dict[str, Point]] = {}
     for section in sections:
-        key = (section.tier, section.table.data, headline(section))
-        found.setdefault(key, []).extend(_points(section))
-    return [_field(key, points) for key, points in found.items() if len(points) > 1]
+        own = found.setdefault((section.tier, section.table.data, headline(section)), {})
+        for runs, point in _points(section):
+            own.setdefault(runs, point)  # suites may share a job, which is one point
+    return [_field(key, [*points.values()]) for key, points in found.items() if len(points) > 1]
 
 
 def costs(section: Section) -> dict[str, dict[str, int]]:
@@ -85,7 +86,8 @@ def costs(section: Section) -> dict[str, dict[str, int]]:
         raise BenchError(f"{path}: cannot be read; `qdet-bench show SUITE --cost --keep` writes it anew") from None
 
 
-def _points(section: Section) -> Iterator[Point]:
+def _points(section: Section) -> Iterator[tuple[str, Point]]:
+    """Of each row what names its runs, and its point."""
     known, metric = costs(section), headline(section)
     for row in section.results.rows:
         runs = sound_runs(row)
@@ -93,16 +95,11 @@ def _points(section: Section) -> Iterator[Point]:
             ap = fmean(100 * run.metrics[metric] for run in runs)
             cost = known[row.row.id]
             anchor = section.anchor(row.row.id)
-            yield Point(
-                label(row.row),
-                section.name,
-                row.row.detector,
-                anchor,
-                ap,
-                cost["bytes"],
-                cost["bops"],
-                any(map(is_stale, row.jobs)),
+            earlier = any(map(is_stale, row.jobs))
+            point = Point(
+                label(row.row), section.name, row.row.detector, anchor, ap, cost["bytes"], cost["bops"], earlier
             )
+            yield " ".join(f"{run.identity}-{run.environment_key}" for run in runs), point
 
 
 def _field(key: tuple[str, str, str], points: list[Point]) -> Field:
