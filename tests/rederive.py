@@ -91,7 +91,8 @@ def row_cells(found: Committed, row: Row) -> dict[str, str]:
     records = [found.runs[key] for key in sorted(found.runs) if key[0] == row.id]
     names = METRICS[found.tier.metric.variant]
     cells = {name: mean_cell(records, name) for name in names}
-    ran = "" if row.reported_only is not None else str(len(records))
+    planned = found.tier.seeds if _repeated(found, row.id) else 1
+    ran = f"{len(records)} of {planned}" if len(records) < planned else str(len(records))
     return {**cells, f"best {names[0]}": best_cell(records, names[0]), "runs": ran}
 
 
@@ -127,7 +128,9 @@ def _value(record: dict[str, Any], metric: str) -> float:
 
 def _repeated(found: Committed, row: str) -> bool:
     declared = found.suite.row(row)
-    return declared.start is not None or (found.tier.checkpoints == "own" and found.tier.recipe(declared) is not None)
+    if declared.start is not None or not declared.bits.is_fp:
+        return True
+    return found.tier.checkpoints == "own" and found.tier.recipe(declared) is not None
 
 
 def _environment(sides: list[dict[str, Any]]) -> str | None:
