@@ -208,7 +208,8 @@ def test_the_answers_of_the_readme_are_the_committed_gains() -> None:
     assert photos[at_int2]["verdict"].startswith("holds, depends on near-symmetry (") and ": holds)" in line["2"]
     assert "verdict is *holds, depends on near-symmetry*" in answers
     assert photos[at_int2]["sign test"] == "5 of 5, p 0.031" and "sign test (p 0.031)" in answers
-    assert all(photos[claim]["pairs"] == "5" for claim in (at_int4, at_int2, thesis)) and "all five repetitions" in line["2"]
+    assert all(photos[claim]["pairs"] == "5" for claim in (at_int4, at_int2, thesis))
+    assert "all five repetitions" in line["2"]
     assert told["3"][:3] == [photos[thesis][name] for name in ("gain", *bounds)]
     assert photos[thesis]["verdict"].startswith("inconclusive (") and ": inconclusive)" in line["3"]
     bccd = {(row[0], row[1]): row for row in cells((PROJECT / "results/real/bccd.mini.md").read_text("utf-8"))}

@@ -160,6 +160,16 @@ def test_the_answer_is_made_from_the_verdicts(tmp_path: Path, gains: list[float]
     assert "none of this confirms or refutes" in scope
 
 
+def test_one_claim_is_told_of_in_the_singular() -> None:
+    assert [WORDS[status].of(1) for status in ("holds", "equivalent", "inconclusive", "not run")] == [
+        "1 holds",
+        "1 shows no difference that matters",
+        "1 is inconclusive",
+        "1 has not run",
+    ]
+    assert WORDS["fails"].of(2) == "2 fail"
+
+
 def test_a_claim_of_one_run_has_no_interval(tmp_path: Path) -> None:
     (family,) = forests(one(claiming(tmp_path, [1.0])))
     assert (family.marks[0].low, family.marks[0].gain) == (None, "+1.00, no interval")

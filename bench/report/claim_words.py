@@ -14,6 +14,12 @@ class Word(NamedTuple):
     """As in `3 hold`."""
     meaning: str
 
+    def of(self, count: int) -> str:
+        """`1 holds`, `3 hold`."""
+        verb, *rest = self.many.split(" ")
+        one = {"are": "is", "have": "has"}.get(verb, f"{verb}s")
+        return " ".join([str(count), one if count == 1 else verb, *rest])
+
 
 WORDS: dict[Status, Word] = {
     "holds": Word("✓", "hold", "The gain is surely above 0 on these data."),

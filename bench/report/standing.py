@@ -38,7 +38,7 @@ class Standing:
         if number == 1:
             (status,) = self.claims
             return f"The only claim reads: {status}."
-        counts = listed(f"{count} {WORDS[status].many}" for status, count in self.claims.items())
+        counts = listed(WORDS[status].of(count) for status, count in self.claims.items())
         if not any(status in DECIDED for status in self.claims):
             return f"No claim is decided yet: of {number} claims, {counts}."
         return f"On these data, of {number} claims, {counts}."
