@@ -14,6 +14,7 @@ from bench.cli.main import main
 from bench.evaluation.predictions import Predictions
 from bench.report.make import committed_text, table_file
 from bench.report.sections import Section, find_sections
+from bench.report.standing import Standing, together
 from bench.report.summary import summary, write_summary
 from bench.schema.load import Located, load_all
 from bench.verdict.baseline import accept
@@ -138,3 +139,10 @@ def test_summary_leaves_tables_whose_data_are_absent_and_says_so(
     assert main(["--root", str(tmp_path), "summary"]) == 0
     assert file.read_text(encoding="utf-8") == "as it was"
     assert "warning: the data of toy/table1 are not here" in capsys.readouterr().err
+
+
+def test_a_condition_of_a_verdict_is_told_with_the_count() -> None:
+    one = Standing(done=5, planned=5, earlier=0, claims={"holds": 1, "inconclusive": 2}, limited=1)
+    assert one.of_claims().endswith("1 holds and 2 are inconclusive; 1 with a condition, which stands in its verdict.")
+    assert "condition" not in together([Standing(1, 1, 0, {"holds": 2})]).of_claims()
+    assert together([one, one]).limited == 2

@@ -23,6 +23,8 @@ class Standing:
     """Runs of an earlier protocol, which no claim counts."""
     claims: Mapping[Status, int]
     """By verdict: number of claims, in the order of `WORDS`."""
+    limited: int = 0
+    """Decided claims whose verdict has a condition, such as `depends on near-symmetry`."""
 
     def of_runs(self, where: str = "") -> str:
         """A sentence; `where` is the tier and the data, if they are not told beside it."""
@@ -37,11 +39,16 @@ class Standing:
             return "Nothing is claimed here: this shows what was measured."
         if number == 1:
             (status,) = self.claims
-            return f"The only claim reads: {status}."
+            return f"The only claim reads: {status}{self.condition}."
         counts = listed(WORDS[status].of(count) for status, count in self.claims.items())
         if not any(status in DECIDED for status in self.claims):
             return f"No claim is decided yet: of {number} claims, {counts}."
-        return f"On these data, of {number} claims, {counts}."
+        return f"On these data, of {number} claims, {counts}{self.condition}."
+
+    @property
+    def condition(self) -> str:
+        """What to add where decided claims are not simply decided."""
+        return f"; {self.limited} with a condition, which stands in its verdict" if self.limited else ""
 
 
 def standing(results: Results, claims: Sequence[ClaimVerdict]) -> Standing:
@@ -52,17 +59,19 @@ def standing(results: Results, claims: Sequence[ClaimVerdict]) -> Standing:
         len(jobs),
         sum(map(is_stale, jobs)),
         _ordered(Counter(claim.status for claim in claims)),
+        sum(claim.status in DECIDED and claim.words != claim.status for claim in claims),
     )
 
 
 def together(parts: Iterable[Standing]) -> Standing:
     """The sums."""
-    done = planned = earlier = 0
+    done = planned = earlier = limited = 0
     claims: Counter[Status] = Counter()
     for part in parts:
         done, planned, earlier = done + part.done, planned + part.planned, earlier + part.earlier
+        limited += part.limited
         claims.update(part.claims)
-    return Standing(done, planned, earlier, _ordered(claims))
+    return Standing(done, planned, earlier, _ordered(claims), limited)
 
 
 def _ordered(counts: Mapping[Status, int]) -> dict[Status, int]:

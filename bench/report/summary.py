@@ -116,6 +116,7 @@ def _counts(whole: Standing) -> tuple[str, str]:
     """Runs and claims, for a cell each."""
     earlier = f" ({whole.earlier} with earlier settings)" if whole.earlier else ""
     claims = ", ".join(f"{count} {status}" for status, count in whole.claims.items())
+    claims += f" ({whole.limited} with a condition)" if whole.limited else ""
     return f"{whole.done} of {whole.planned}{earlier}", claims or "none made"
 
 
