@@ -28,14 +28,16 @@ class Drawn:
         return self.images
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[seed] for seed in range(self.images))
+
+    def __getitem__(self, seed: int) -> dict[str, Any]:
         from bench.run.inspect import empty_batch
 
-        for seed in range(self.images):
-            generator = torch.Generator().manual_seed(seed)
-            batch = empty_batch(self.side, self.side)
-            coarse = torch.rand(1, 3, self.side // 8, self.side // 8, generator=generator) * 255
-            image = torch.nn.functional.interpolate(coarse, (self.side, self.side), mode="bilinear")[0]
-            yield {**batch, "inputs": [image.to(torch.uint8)]}
+        generator = torch.Generator().manual_seed(seed)
+        batch = empty_batch(self.side, self.side)
+        coarse = torch.rand(1, 3, self.side // 8, self.side // 8, generator=generator) * 255
+        image = torch.nn.functional.interpolate(coarse, (self.side, self.side), mode="bilinear")[0]
+        return {**batch, "inputs": [image.to(torch.uint8)]}
 
 
 class Bench:
