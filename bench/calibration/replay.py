@@ -164,13 +164,19 @@ class Replay:
 
     def _pass(self, batch: int, mode: Mode, keep: bool) -> Any:
         self._batch, self._keeping, self._states = batch, keep, {}
-        self._frames = [_Frame(())]
-        found = self.batches[batch](mode)
-        self.whole[batch] = self._frames[0].arithmetic
+        whole = _Frame(())
+        self._frames = [whole]
+        try:
+            found = self.batches[batch](mode)
+        finally:
+            self._frames = []
+        self.whole[batch] = whole.arithmetic
         return found
 
     def _remembering(self, part: _Part) -> Callable[..., Any]:
         def forward(*args: Any, **named: Any) -> Any:
+            if not self._frames:  # a pass that is none of ours
+                return part.plain(*args, **named)
             # Whoever counts a model's operations must not see those of this room.
             with DisableTorchFunction():
                 call, inputs = (part, part.numbers), _seen([args, named])

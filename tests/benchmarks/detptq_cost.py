@@ -57,10 +57,10 @@ def main() -> None:
         found[name] = seconds(work) * times
         line(name, found[name], unit)
 
+    phase("histograms", lambda: calibrate(model, batches))
+    sites: dict[str, Any] = {}
+    phase("steps of all metrics", lambda: sites.update(candidate_sites(model, options.candidates)))
     with Replay(model, batches) as replay:
-        phase("histograms", lambda: calibrate(model, batches))
-        sites: dict[str, Any] = {}
-        phase("steps of all metrics", lambda: sites.update(candidate_sites(model, options.candidates)))
         objective: Any = None
 
         def targets() -> None:
