@@ -8,13 +8,14 @@ form; how soon a candidate is dropped does not, so the search's own figure in a 
 
 import argparse
 import resource
+import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import PROJECT
-from detector_scales import drawn_batch, make_scale, settle
 
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
@@ -29,6 +30,9 @@ from bench.methods.objective import make_objective
 from bench.quantization.apply import apply
 from bench.schema.load import load_suite
 
+PROJECT = Path(__file__).parents[2]
+sys.path.insert(0, str(PROJECT / "tests"))
+SCALES: Any = import_module("detector_scales")
 SUITE = load_suite("detptq/retinanet_r18", PROJECT).suite
 ROW = SUITE.row("detptq-odol-full")
 PASSES_ALLOWED = 60.0
@@ -49,7 +53,7 @@ def main() -> None:
     options, half = method.options, len(batches) // 2
     unit = min(seconds(lambda: passes(batches)) for _ in range(2))
     line("one pass in full precision", unit, unit)
-    placement = trace_placement(model, drawn_batch(args.side, 1), SUITE.policies["full"], ROW.bits)
+    placement = trace_placement(model, SCALES.drawn_batch(args.side, 1), SUITE.policies["full"], ROW.bits)
     apply(model, placement, method.make_quantizers(placement))
     found: dict[str, float] = {}
 
@@ -81,12 +85,12 @@ def main() -> None:
 
 def detector(side: int, images: int, batch: int) -> tuple[Any, Batches]:
     """RetinaNet-R18 in evaluation mode, and noise."""
-    scale = make_scale("retinanet-r18", side)
+    scale = SCALES.make_scale("retinanet-r18", side)
     model: Any = build_detector("retinanet-r18", scale, tuple(f"c{k}" for k in range(80)), 0)
-    settle(model, drawn_batch(side, 1))
+    SCALES.settle(model, SCALES.drawn_batch(side, 1))
     FoldBn(ROW.methods[0].options).adapt_model(model)
     model.eval()
-    data = drawn_batch(side, images)
+    data = SCALES.drawn_batch(side, images)
     parts = [
         {name: values[k : k + batch] for name, values in data.items()} for k in range(0, images - batch + 1, batch)
     ]
