@@ -190,12 +190,17 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
 
     Bounds come from predictions, which are not committed: tests/test_resample.py derives the bootstrap a second time.
     """
+    empty = dict.fromkeys(("gain", "lower bound", "upper bound", "images", "sign test", "collapsed", "detectable"), "")
+    if not all((row, 0) in found.counted for row in claim.rows):
+        return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
     sides = [found.counted[row, 0] for row in claim.rows]
     group, _, metric = claim.metric.rpartition(".")
-    categories = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories
+    own = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
     points = [
-        100 * np.mean([v[metric] for k in categories if (v := side["per_category"][k])[metric] >= 0]) for side in sides
+        100 * np.mean([v[metric] for k in own or side["per_category"] if (v := side["per_category"][k])[metric] >= 0])
+        for side in sides
     ]
+    categories = None if own is None else sorted(own)
     asked = [side["predictions"]["digest"] for side in sides]
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIFFERENCES.glob("*.json"))]
     cells = {
@@ -209,7 +214,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         one
         for one in kept
         if one["of"]["predictions"] == asked
-        and (one["of"]["categories"], one["of"]["level"]) == (sorted(categories), level)
+        and (one["of"]["categories"], one["of"]["level"]) == (categories, level)
         and (one["of"]["replicates"], one["of"]["seed"]) == (family.replicates, family.seed)
     ]
     word = "inconclusive"
@@ -218,9 +223,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         assert abs(100 * fits[0]["difference"] - (points[0] - points[1])) < 1e-9 and lower < upper
         power = (norm.ppf(1 - level) + norm.ppf(0.8)) * error
         cells |= {"lower bound": f"{lower:+.2f}", "upper bound": f"{upper:+.2f}", "detectable": f"{power:.2f}"}
-        fails = 0.2 if claim.published is None else min(0.2, claim.published / 2)
-        within = -family.margin < lower and upper < family.margin
-        word = "holds" if lower > 0 else "fails" if upper < fails else "equivalent" if within else word
+        word = _of_bounds(lower, upper, claim.published, family.margin)
     return {**cells, "word": word}
 
 
@@ -247,6 +250,15 @@ def _family(suite: Suite, claim: str) -> tuple[int, float, float] | None:
     return next(((len(f.claims), f.level, f.margin) for f in _families(suite) if claim in f.claims), None)
 
 
+def _of_bounds(lower: float, upper: float, published: float | None, margin: float) -> str:
+    within = -margin < lower and upper < margin
+    if lower > 0:
+        return "holds" + (", perhaps negligible" if lower < 0.2 else "")
+    if upper < (0.2 if published is None else min(0.2, published / 2)):
+        return "fails" + (", equivalent to none" if within else "")
+    return "equivalent" if within else "inconclusive"
+
+
 def _word(gains: Any, lower: float, upper: float, level: float, published: float | None, margin: float) -> str:
     fails = 0.2 if published is None else min(0.2, published / 2)
 
@@ -256,16 +268,14 @@ def _word(gains: Any, lower: float, upper: float, level: float, published: float
     def below(value: float) -> bool:
         return _sign(int((gains < value).sum()), int((gains > value).sum())) <= level
 
-    within = -margin < lower and upper < margin
-    if lower > 0:
-        word, agree = "holds" + (", perhaps negligible" if lower < 0.2 else ""), above(0)
-    elif upper < fails:
-        word, agree = "fails" + (", equivalent to none" if within else ""), below(fails)
-    elif within:
-        word, agree = "equivalent", above(-margin) and below(margin)
-    else:
-        word, agree = "inconclusive", not above(0) and not below(fails)
-    return word if agree else f"{word}, depends on near-symmetry"
+    word = _of_bounds(lower, upper, published, margin)
+    agree = {
+        "holds": above(0),
+        "fails": below(fails),
+        "equivalent": above(-margin) and below(margin),
+        "inconclusive": not above(0) and not below(fails),
+    }
+    return word if agree[word.split(",")[0]] else f"{word}, depends on near-symmetry"
 
 
 def _sign(hits: int, misses: int) -> float:

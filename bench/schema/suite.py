@@ -59,6 +59,8 @@ class Row(Spec):
     """By tier: how many quantizers the placement must have. A row with other counts fails before it trains."""
     published: str | None = None
     """Id of the published row in the suite's table."""
+    repetitions: Count | None = None
+    """So many at most, where the tier has more: enough for a row that no claim over repetitions names."""
     scored: Literal["test", "tune"] = "test"
     """The split that the row is scored on. `tune` is for choosing schedules: no claim or verdict uses such a row."""
     reported_only: str | None = None
@@ -150,6 +152,10 @@ class TierSpec(Spec):
     def recipe(self, row: Row) -> Recipe | None:
         """How the row is trained; None where it is not."""
         return self.recipes.get(row.recipe or "")
+
+    def repetitions(self, row: Row) -> int:
+        """How often the row runs."""
+        return min(self.seeds, row.repetitions or self.seeds) if self.is_repeated(row) else 1
 
     def is_repeated(self, row: Row) -> bool:
         """Whether the row runs more than once. A row that starts from no other does so with checkpoints of its own.
