@@ -91,7 +91,7 @@ def row_cells(found: Committed, row: Row) -> dict[str, str]:
     records = [found.runs[key] for key in sorted(found.runs) if key[0] == row.id]
     names = METRICS[found.tier.metric.variant]
     cells = {name: mean_cell(records, name) for name in names}
-    planned = found.tier.seeds if _repeated(found, row.id) else 1
+    planned = min(row.repetitions or found.tier.seeds, found.tier.seeds) if _repeated(found, row.id) else 1
     ran = f"{len(records)} of {planned}" if len(records) < planned else str(len(records))
     return {**cells, f"best {names[0]}": best_cell(records, names[0]), "runs": ran}
 
