@@ -95,7 +95,8 @@ def row_cells(found: Committed, row: Row) -> dict[str, str]:
     records = [found.runs[key] for key in sorted(found.runs) if key[0] == row.id]
     names = METRICS[found.tier.metric.variant]
     cells = {name: mean_cell(records, name) for name in names}
-    ran = "" if row.reported_only is not None else str(len(records))
+    planned = min(row.repetitions or found.tier.seeds, found.tier.seeds) if _repeated(found, row.id) else 1
+    ran = f"{len(records)} of {planned}" if len(records) < planned else str(len(records))
     return {**cells, f"best {names[0]}": best_cell(records, names[0]), "runs": ran}
 
 
@@ -131,7 +132,9 @@ def _value(record: dict[str, Any], metric: str) -> float:
 
 def _repeated(found: Committed, row: str) -> bool:
     declared = found.suite.row(row)
-    return declared.start is not None or (found.tier.checkpoints == "own" and found.tier.recipe(declared) is not None)
+    if declared.start is not None or not declared.bits.is_fp:
+        return True
+    return found.tier.checkpoints == "own" and found.tier.recipe(declared) is not None
 
 
 def _environment(sides: list[dict[str, Any]]) -> str | None:
@@ -191,17 +194,17 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
 
     Bounds come from predictions, which are not committed: tests/test_resample.py derives the bootstrap a second time.
     """
-    names = ("gain", "lower bound", "upper bound", "images", "sign test", "collapsed", "detectable", "paper gain")
-    if any((row, 0) not in found.counted for row in claim.rows):
-        return {**dict.fromkeys(names, ""), "collapsed": "-", "word": "not run"}
+    empty = dict.fromkeys(("gain", "lower bound", "upper bound", "images", "sign test", "collapsed", "detectable"), "")
+    if not all((row, 0) in found.counted for row in claim.rows):
+        return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
     sides = [found.counted[row, 0] for row in claim.rows]
     group, _, metric = claim.metric.rpartition(".")
-    categories = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
-    of = [
-        side["per_category"] if categories is None else {k: side["per_category"][k] for k in categories}
+    own = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
+    points = [
+        100 * np.mean([v[metric] for k in own or side["per_category"] if (v := side["per_category"][k])[metric] >= 0])
         for side in sides
     ]
-    points = [100 * np.mean([v[metric] for v in each.values() if v[metric] >= 0]) for each in of]
+    categories = None if own is None else sorted(own)
     asked = [side["predictions"]["digest"] for side in sides]
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIFFERENCES.glob("*.json"))]
     cells = {
@@ -215,7 +218,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         one
         for one in kept
         if one["of"]["predictions"] == asked
-        and (one["of"]["categories"], one["of"]["level"]) == (categories and sorted(categories), level)
+        and (one["of"]["categories"], one["of"]["level"]) == (categories, level)
         and (one["of"]["replicates"], one["of"]["seed"]) == (family.replicates, family.seed)
     ]
     word = "inconclusive"
@@ -224,9 +227,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         assert abs(100 * fits[0]["difference"] - (points[0] - points[1])) < 1e-9 and lower < upper
         power = (norm.ppf(1 - level) + norm.ppf(0.8)) * error
         cells |= {"lower bound": f"{lower:+.2f}", "upper bound": f"{upper:+.2f}", "detectable": f"{power:.2f}"}
-        fails = 0.2 if claim.published is None else min(0.2, claim.published / 2)
-        within = -family.margin < lower and upper < family.margin
-        word = "holds" if lower > 0 else "fails" if upper < fails else "equivalent" if within else word
+        word = _of_bounds(lower, upper, claim.published, family.margin)
     return {**cells, "word": word}
 
 
@@ -253,6 +254,15 @@ def _family(suite: Suite, claim: str) -> tuple[int, float, float] | None:
     return next(((len(f.claims), f.level, f.margin) for f in _families(suite) if claim in f.claims), None)
 
 
+def _of_bounds(lower: float, upper: float, published: float | None, margin: float) -> str:
+    within = -margin < lower and upper < margin
+    if lower > 0:
+        return "holds" + (", perhaps negligible" if lower < 0.2 else "")
+    if upper < (0.2 if published is None else min(0.2, published / 2)):
+        return "fails" + (", equivalent to none" if within else "")
+    return "equivalent" if within else "inconclusive"
+
+
 def _word(gains: Any, lower: float, upper: float, level: float, published: float | None, margin: float) -> str:
     fails = 0.2 if published is None else min(0.2, published / 2)
 
@@ -262,16 +272,14 @@ def _word(gains: Any, lower: float, upper: float, level: float, published: float
     def below(value: float) -> bool:
         return _sign(int((gains < value).sum()), int((gains > value).sum())) <= level
 
-    within = -margin < lower and upper < margin
-    if lower > 0:
-        word, agree = "holds" + (", perhaps negligible" if lower < 0.2 else ""), above(0)
-    elif upper < fails:
-        word, agree = "fails" + (", equivalent to none" if within else ""), below(fails)
-    elif within:
-        word, agree = "equivalent", above(-margin) and below(margin)
-    else:
-        word, agree = "inconclusive", not above(0) and not below(fails)
-    return word if agree else f"{word}, depends on near-symmetry"
+    word = _of_bounds(lower, upper, published, margin)
+    agree = {
+        "holds": above(0),
+        "fails": below(fails),
+        "equivalent": above(-margin) and below(margin),
+        "inconclusive": not above(0) and not below(fails),
+    }
+    return word if agree[word.split(",")[0]] else f"{word}, depends on near-symmetry"
 
 
 def _sign(hits: int, misses: int) -> float:

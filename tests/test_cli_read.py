@@ -53,7 +53,7 @@ class Said:
 def test_list(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = Said(root, capsys, "list").out
     assert "x/y  A table\n  rows: fp lsq\n  reported only: told\n" in text
-    assert "  mini: 4 missing; to pay 5.0 min on one core, 4.0 min on two\n" in text
+    assert "  mini: 4 missing; time to run: 5.0 min on one core, 4.0 min on two\n" in text
     facts = Said(root, capsys, "list", "--json").json
     assert facts["errors"] == {}
     suite = facts["suites"][0]
@@ -84,7 +84,7 @@ def test_plan(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].split() == ["suite", "row", "tier", "seed", "state", "min", "why"]
     assert lines[1].split() == ["x/y", "fp", "mini", "0", "failed", "2.0", "loss", "is", "NaN"]
     assert lines[2].split() == ["x/y", "lsq", "mini", "0", "to", "2", "missing", "1.0"]
-    assert lines[-1] == "3 missing, 1 failed; to pay: 5.0 min on one core, 4.0 min on two"
+    assert lines[-1] == "3 missing, 1 failed; time to run: 5.0 min on one core, 4.0 min on two"
     facts = Said(root, capsys, "plan", "x/y", "--rows", "lsq", "--seeds", "1", "--json").json
     assert [(job["row"], job["seed"]) for job in facts["jobs"]] == [("fp", 0), ("lsq", 0)]
     assert facts["jobs"][1]["start"] == facts["jobs"][0]["identity"] == jobs[0].identity
@@ -96,7 +96,7 @@ def test_plan_names_absent_data(root: Path, capsys: pytest.CaptureFixture[str]) 
     write_suite(root, changed((DATA, VOC)))
     text = Said(root, capsys, "plan", "x/y").out
     assert "blocked" in text and f"{root / 'voc'}" in text
-    assert text.endswith("4 blocked; to pay: 0.0 min on one core, 0.0 min on two\n")
+    assert text.endswith("4 blocked; time to run: 0.0 min on one core, 0.0 min on two\n")
 
 
 def test_plan_of_two_suites_pays_shared_jobs_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,7 +304,7 @@ def test_a_dry_run_writes_no_manifest(root: Path, capsys: pytest.CaptureFixture[
 
 def test_a_cost_that_nobody_declared_is_not_zero() -> None:
     cost = {"jobs": 3, "total_s": 0.0, "elapsed_s": 0.0, "unknown": 3}
-    assert cost_words(cost) == "3 jobs of undeclared cost"
+    assert cost_words(cost) == "unknown, no job declares any"
     assert cost_words(cost | {"jobs": 4, "total_s": 60.0, "elapsed_s": 60.0}) == (
-        "1.0 min on one core, 1.0 min on two (and 3 jobs of undeclared cost)"
+        "1.0 min on one core, 1.0 min on two (without 3 jobs that declare none)"
     )

@@ -59,6 +59,13 @@ def test_differences_are_those_of_the_scorer(files: list[str], capsys: Capture) 
     assert "40 images are few" in found["conditions"]
 
 
+def test_an_empty_side_is_said_to_be_empty(files: list[str], capsys: Capture) -> None:
+    """A gate passes whatever follows a file that lists nothing."""
+    Path(files[1]).write_text("[]")
+    assert main(["compare", *files[1:], "--gt", files[0], "--fail-below", "AP=-1", "--replicates", "100"]) == 0
+    assert f"{files[1]}: lists no detection that counts" in capsys.readouterr().err
+
+
 def test_sides_swap_and_seeds_repeat(files: list[str], capsys: Capture) -> None:
     options = ("--gt", files[0], "--replicates", "100", "--json")
     forth, again = (said(capsys, files[1], files[2], *options) for _ in range(2))

@@ -263,6 +263,7 @@ INIT = ("init", "mine/x", "--data")
         ((*INIT, "nobox"), "no box in any label file of split train: "),
         ((*INIT, "badyaml"), "data.yaml:1: not YAML"),
         ((*INIT, "noimages"), "is in no folder below"),
+        ((*INIT, "cutoff"), "not JSON"),
         ((*INIT, "two"), "has no lists of train and test"),
         (("data", "verify", "there", "--all", "yes"), "unrecognized arguments: yes"),
         (("data", "verify", "there", "--al"), None),
@@ -314,6 +315,9 @@ def _all_kinds(root: Path) -> None:
     exports.cvat_coco(root / "noimages")
     for file in (root / "noimages/images/train").iterdir():
         file.unlink()
+    exports.cvat_coco(root / "cutoff")
+    for file in root.glob("cutoff/**/*val*.json"):
+        file.write_text(file.read_text()[:200])
     exports.labelimg(root / "two/a")
     exports.labelimg(root / "two/b")
     (root / "empty").mkdir()

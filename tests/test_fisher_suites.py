@@ -112,7 +112,7 @@ class _Rows:
 
     def __init__(self, root: Path) -> None:
         self.root, self.store = root, Store(root)
-        self.jobs = {job.row.id: job for job in plan(load_suite("fisher_detr/detr", root), "smoke")}
+        self.jobs = {job.row.id: job for job in plan(load_suite("fisher_detr/deformable", root), "smoke")}
 
     def record(self, row: str) -> Record:
         from bench.engine.execute import execute
@@ -184,7 +184,7 @@ def test_the_regulariser_runs_and_tells_its_trace(rows: _Rows) -> None:
 
 def test_show_has_the_allocation_and_draws_it(rows: _Rows, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows.record("overall-w4")
-    command = ["--root", str(rows.root), "show", "fisher_detr/detr", "--tier", "smoke", "--quantizers"]
+    command = ["--root", str(rows.root), "show", "fisher_detr/deformable", "--tier", "smoke", "--quantizers"]
     assert main([*command, "--json", "--plots", str(tmp_path)]) == 0
     shown = {row["id"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert shown["overall-w4"]["allocated"] == rows.record("overall-w4").facts["fisher"]

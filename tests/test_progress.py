@@ -139,3 +139,9 @@ def test_list_shows_what_is_asked_for(
         assert (
             len([line for line in out.splitlines() if line.startswith("  smoke:") or line.startswith("  mini:")]) == 1
         )
+
+
+def test_list_names_the_folders_where_one_is_misspelt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    located(tmp_path)
+    assert main(["--root", str(tmp_path), "list", "--paper", "yot"]) == 2
+    assert "--paper yot: there is no such folder below suites/; there are toy" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Suites of quantization after training: shared checkpoints, placements, and disjoint calibration sets."""
 
 import copy
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def jobs(name: str, row: str) -> list[Job]:
 
 def test_the_checkpoint_and_lsq_are_those_of_table_1() -> None:
     """Its first repetition's: here all repetitions start from one model."""
-    for own, theirs, repetitions in (("fp", "fp", 1), ("lsq-full", "lsq-w4a4", 5)):
+    for own, theirs, repetitions in (("fp", "fp", 1), ("lsq-full", "lsq-w4a4", 1)):
         here, there = jobs(NAME, own), jobs(SUITE, theirs)
         assert len(here) == repetitions and here[0].identity == there[0].identity
 
@@ -49,6 +50,15 @@ def test_every_baseline_stands_in_both_placements_and_is_not_trained() -> None:
             other = rows[name.removesuffix("-body") + "-full"]
             assert (row.methods, row.recipe, other.recipe) == (other.methods, None, None)
     assert sum(name.endswith("-body") for name in rows) >= 12
+
+
+def test_six_methods_run_over_five_calibration_sets_and_every_other_one_over_one() -> None:
+    found = Counter(job.row.id for job in plan(LOCATED, "mini"))
+    repeated = {row for row, number in found.items() if number == 5}
+    keys = ("minmax", "l24", "best-p", "lapq", "detptq-odol", "qdrop")
+    assert repeated == {f"{name}-{where}" for name in keys for where in ("full", "body")}
+    assert {found[row] for row in found if row not in repeated} == {1}
+    assert Counter(job.row.id for job in plan(LOCATED, "mini", ("l1-full",), seeds=3))["l1-full"] == 3
 
 
 @pytest.fixture(scope="module")

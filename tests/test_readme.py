@@ -196,22 +196,43 @@ def test_the_readme_has_the_committed_numbers() -> None:
 def test_the_answers_of_the_readme_are_the_committed_gains() -> None:
     text = README.read_text(encoding="utf-8")
     answers = text[text.index("Five lines") : text.index("It is made for")]
-    for number, name, rows in (
-        (2, "real/bccd", ("LSQ+HQOD beats LSQ at INT4", "LSQ+HQOD beats LSQ at INT2")),
-        (3, "hqod/table1", ("LSQ+HQOD beats LSQ at INT4", "LSQ+HQOD beats LSQ at INT2")),
-    ):
-        committed = cells((PROJECT / f"results/{name}.mini.md").read_text(encoding="utf-8"))
-        gain = next(row.index("gain") for row in committed if row[0] == "claim")
-        of = {row[0]: row for row in committed}
-        told = re.findall(
-            r"[+-]\d+\.\d\d", next(line for line in answers.splitlines() if line.startswith(f"{number}."))
-        )
-        assert told[:2] == [of[row][gain] for row in rows]
-        assert all(of[row][1].startswith("interim (1 of ") for row in rows)
+    line = dict(re.findall(r"(?m)^(\d)\. (.*)$", answers))
+    told = {number: re.findall(r"[+-]\d+\.\d\d", words) for number, words in line.items()}
+    at_int4, at_int2 = "LSQ+HQOD beats LSQ at INT4", "LSQ+HQOD beats LSQ at INT2"
+    thesis = "HQOD gains more at INT2 than in full precision"
+
+    photos = _claims("real/bccd")
+    bounds = ("lower bound", "upper bound")
+    assert told["2"] == [photos[at_int4]["gain"], *(photos[at_int2][name] for name in ("gain", *bounds))]
+    assert photos[at_int4]["verdict"].startswith("inconclusive") and "INT4 (inconclusive)" in line["2"]
+    assert photos[at_int2]["verdict"].startswith("holds, depends on near-symmetry (") and ": holds)" in line["2"]
+    assert "verdict is *holds, depends on near-symmetry*" in answers
+    assert photos[at_int2]["sign test"] == "5 of 5, p 0.031" and "sign test (p 0.031)" in answers
+    assert all(photos[claim]["pairs"] == "5" for claim in (at_int4, at_int2, thesis))
+    assert "all five repetitions" in line["2"]
+    assert told["3"][:3] == [photos[thesis][name] for name in ("gain", *bounds)]
+    assert photos[thesis]["verdict"].startswith("inconclusive (") and ": inconclusive)" in line["3"]
     bccd = {(row[0], row[1]): row for row in cells((PROJECT / "results/real/bccd.mini.md").read_text("utf-8"))}
     full = ("FP+ft, as INT2", "FP+ft+HQOD, as INT2")
-    plain, ours = (float(bccd[name, "32/32"][2].removesuffix(" †")) for name in full)
-    assert f"{ours - plain:+.2f} in full precision" in answers
+    plain, ours = (float(bccd[name, "32/32"][2].split(" ±")[0]) for name in full)
+    assert told["3"][3] == f"{ours - plain:+.2f}"
+
+    drawings = _claims("hqod/table1")
+    assert told["4"] == [drawings[at_int4]["gain"], drawings[at_int2]["gain"]]
+    assert all(drawings[claim]["verdict"].startswith("interim (1 of 8)") for claim in (at_int4, at_int2))
+
+
+def _claims(suite: str) -> dict[str, dict[str, str]]:
+    """The claims of a committed table, each cell by the head of its column."""
+    committed = cells((PROJECT / f"results/{suite}.mini.md").read_text(encoding="utf-8"))
+    found: dict[str, dict[str, str]] = {}
+    head: list[str] = []
+    for row in committed:
+        if row[0] == "claim":
+            head = row
+        elif head and len(row) == len(head):
+            found[row[0]] = dict(zip(head, row, strict=True))
+    return found
 
 
 def test_the_readme_is_short() -> None:

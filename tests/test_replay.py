@@ -71,11 +71,13 @@ def test_a_replayed_pass_is_a_whole_one_to_the_bit(name: str, readers: str) -> N
             kept = quantizer.step.clone()
             quantizer.step.mul_(1.7)
             found = [replay.run(k) for k in (1, 0)]
-            forwards = {layer: layer.__dict__.pop("forward") for layer in replay.layers}
+            remembering = {part: part.module.__dict__["forward"] for part in replay.parts}
+            for part in replay.parts:
+                part.module.__dict__["forward"] = part.plain
             with torch.no_grad():
                 whole = [batches[k]() for k in (1, 0)]
-            for layer, forward in forwards.items():
-                layer.__dict__["forward"] = forward
+            for part, forward in remembering.items():
+                part.module.__dict__["forward"] = forward
             assert same(found, whole)
             quantizer.step.copy_(kept)
         assert same(replay.run(0), before[0])
@@ -120,7 +122,37 @@ def test_a_change_costs_what_it_reaches() -> None:
             assert replay.whole[0] == whole
 
 
-def test_what_is_changed_in_place_behind_a_layer_is_not_what_was_kept() -> None:
+def test_nothing_before_a_change_runs_but_what_counts_its_operations() -> None:
+    """A change in the head leaves the backbone as it is: not even its activation functions are called."""
+    model, batches = quantized("retinanet-r18", "layers")
+    seen: list[Any] = []
+    for module in model.backbone.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.register_forward_hook(lambda *found: seen.append(found[0]))
+    for layers_alone in (False, True):
+        with Replay(model, batches, layers_alone=layers_alone) as replay:
+            replay.run(0, keep=True)
+            seen.clear()
+            model.quantizers["bbox_head/retina_cls/input1"].step.mul_(2.0)
+            replay.run(0)
+            assert bool(seen) == layers_alone
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_a_changed_bias_counts_as_a_change(block: bool) -> None:
+    model, batches = quantized("retinanet-r18")
+    with Replay(model, batches, layers_alone=not block) as replay:
+        before = replay.run(0, keep=True)
+        with torch.no_grad():
+            model.bbox_head.retina_cls.bias.add_(0.5)
+        after = replay.run(0)
+    assert not same(after, before)
+    with torch.no_grad():
+        assert same(after, batches[0]())
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_what_is_changed_in_place_behind_a_layer_or_block_is_not_what_was_kept(block: bool) -> None:
     """The output is kept before its readers change it, and an input that was changed since counts as another."""
 
     class Net(torch.nn.Module):
@@ -128,6 +160,8 @@ def test_what_is_changed_in_place_behind_a_layer_is_not_what_was_kept() -> None:
             super().__init__()
             torch.manual_seed(0)
             self.a, self.b = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 4, 1)
+            if block:
+                self.a = torch.nn.Sequential(self.a)
 
         def data_preprocessor(self, data: dict[str, Any], _: bool) -> dict[str, Any]:
             return data
@@ -141,8 +175,9 @@ def test_what_is_changed_in_place_behind_a_layer_is_not_what_was_kept() -> None:
     model: Any = Net()
     data = {"inputs": torch.randn(1, 3, 4, 4), "data_samples": []}
     batches = Batches(model, [data])
-    policy = Policy(layers=("conv",), first=("a",), last=("b",), parts=("a", "b"), unsigned_after=("relu",))
-    placement = place(model, record_reads(model, ["a", "b"], batches[0]), policy, Bits.parse("4/4"))
+    a = "a.0" if block else "a"
+    policy = Policy(layers=("conv",), first=(a,), last=("b",), parts=("a", "b"), unsigned_after=("relu",))
+    placement = place(model, record_reads(model, [a, "b"], batches[0]), policy, Bits.parse("4/4"))
     method = Uniform({"weights": MINMAX, "activations": MINMAX})
     apply(model, placement, method.make_quantizers(placement))
     method.calibrate(model, batches)

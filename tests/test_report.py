@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from bench.cli.main import main
 from bench.plan.jobs import plan
 from bench.records.files import write_json
 from bench.records.store import Store
-from bench.report.answers import answer
+from bench.report.answers import answer, headlines
 from bench.report.claim_words import WORDS
 from bench.report.html import categories, curves, facts, pareto
 from bench.report.html.axis import MARGIN, axis, log_axis, short
 from bench.report.html.forest import forests
 from bench.report.html.page import render
+from bench.report.html.rows import label
 from bench.report.sections import Section, find_sections, grouped
+from bench.report.standing import together
 from bench.schema.load import Located, load_all
 from bench.verdict.baseline import accept
 from bench.verdict.gather import gather
@@ -52,6 +55,11 @@ def claiming(root: Path, gains: list[float]) -> Located:
     for job in plan(suite, "mini"):
         gain = gains[job.repetition] if job.row.id == "lsq" else 0.0
         write_json(Store(root).folder(job.identity).record_file, record_data(job, 0.5 + gain / 100))
+    return suite
+
+
+def measured(suite: Located) -> Located:
+    measure_all(suite)
     return suite
 
 
@@ -114,6 +122,32 @@ def test_a_claim_is_drawn_where_its_numbers_are(tmp_path: Path) -> None:
     assert family.zero == family.scale.at(0.0) == pytest.approx(MARGIN)
 
 
+def test_what_is_decided_stands_first_and_what_claims_before_what_does_not(committed: list[Section]) -> None:
+    groups = grouped(committed)
+    for group in groups:
+        order = [[*WORDS].index(claim.status) for _, claim in headlines(group)]
+        assert order == sorted(order)
+    claiming_ = [any(section.table.judged for section in group.sections) for group in groups]
+    assert claiming_ == sorted(claiming_, reverse=True)
+
+
+def test_together_tables_stand_for_the_sum_of_their_runs_and_claims(committed: list[Section]) -> None:
+    for group in grouped(committed):
+        whole = together(section.table.standing for section in group.sections)
+        jobs = [job for section in group.sections for job in section.results.jobs]
+        assert whole.planned == len(jobs)
+        assert whole.done + whole.earlier == sum(job.record is not None for job in jobs)
+        claims = Counter(claim.status for section in group.sections for claim in section.table.judged)
+        assert whole.claims == claims
+
+
+def test_rows_that_have_not_run_are_folded_away(tmp_path: Path) -> None:
+    page = render([one(claiming(tmp_path, [1.0]))], "qdet-bench report", None)
+    folded = page[page.index("Not run: 1 row") :]
+    assert "LSQ+HarDet*" in folded[: folded.index("</table>")]
+    assert "LSQ+HarDet*" not in page[page.index("What was measured") : page.index("Not run: 1 row")]
+
+
 @pytest.mark.parametrize(
     ("gains", "word"),
     [([1.0, 1.4, 1.2, 1.1], "hold"), ([-1.0, -1.4, -1.2, -1.1], "fail"), ([-9.0, 9.0, 1.0, 2.0], "inconclusive")],
@@ -124,6 +158,16 @@ def test_the_answer_is_made_from_the_verdicts(tmp_path: Path, gains: list[float]
     assert "All 9 planned runs are done, at tier mini on Shapes-VOC (generated drawings, 64 px)" in measured
     assert word in judged
     assert "none of this confirms or refutes" in scope
+
+
+def test_one_claim_is_told_of_in_the_singular() -> None:
+    assert [WORDS[status].of(1) for status in ("holds", "equivalent", "inconclusive", "not run")] == [
+        "1 holds",
+        "1 shows no difference that matters",
+        "1 is inconclusive",
+        "1 has not run",
+    ]
+    assert WORDS["fails"].of(2) == "2 fail"
 
 
 def test_a_claim_of_one_run_has_no_interval(tmp_path: Path) -> None:
@@ -188,6 +232,7 @@ def test_text_of_a_suite_cannot_become_markup(tmp_path: Path) -> None:
         (["--suite", "toy/absent"], "toy/absent"),
         (["--compare", "nowhere"], "--compare nowhere: there is no folder baselines/"),
         (["--committed"], "there is nothing to show"),
+        (["--local"], "`--tier smoke` shows those of tier smoke"),
         (["--output", "."], "is a folder"),
     ],
 )
@@ -218,6 +263,7 @@ def test_axes_hold_their_values_and_have_round_ticks() -> None:
     assert scale.at(10) == pytest.approx(50)
     assert axis([-0.31, 0.4]).ticks[0].label.startswith("\N{MINUS SIGN}0.4")
     assert axis([]).ticks
+    assert axis([0.1, 0.2], least=1.0).low == 0, "a share is never negative"
     assert axis([5.0]).low < 5 < axis([5.0]).high
     logs = log_axis([1e6, 1e9])
     assert logs.at(1e6) < logs.at(1e7) < logs.at(1e9)
@@ -232,6 +278,28 @@ def clouds(committed: list[Section]) -> list[pareto.Field]:
 def test_only_rows_of_one_data_set_share_a_picture_of_accuracy_and_cost(clouds: list[pareto.Field]) -> None:
     assert len(clouds) > 2
     assert len({(field.tier, field.data, field.metric) for field in clouds}) == len(clouds)
+
+
+def test_rows_of_the_tune_split_are_not_drawn_beside_those_of_the_test_split(clouds: list[pareto.Field]) -> None:
+    suites, _ = load_all(PROJECT)
+    tuned = {(suite.name, label(row)) for suite in suites for row in suite.suite.rows if row.scored == "tune"}
+    assert "hqod/tuning" in {suite for suite, _ in tuned}
+    assert not tuned & {(point.suite, point.label) for field in clouds for point in field.points}
+
+
+def test_a_job_that_suites_share_is_one_point(clouds: list[pareto.Field]) -> None:
+    for field in clouds:
+        places = [(point.label, point.detector, point.ap, point.bytes) for point in field.points]
+        assert len(places) == len(set(places))
+
+
+def test_the_front_is_drawn_last_and_named_from_the_cheapest(clouds: list[pareto.Field]) -> None:
+    for cloud in (cloud for field in clouds for cloud in field.clouds):
+        on_front = [front for _, _, _, front, _ in cloud.places]
+        assert on_front == sorted(on_front)
+        costs = [point.cost(cloud.kind) for point in cloud.front]
+        assert costs == sorted(costs)
+        assert len(costs) == sum(on_front)
 
 
 def test_the_front_holds_what_no_other_row_beats(clouds: list[pareto.Field]) -> None:
@@ -262,12 +330,42 @@ def test_a_category_is_compared_with_the_rows_control(tmp_path: Path) -> None:
     assert found.lines[0][0] == "circle", "the most hurt first"
 
 
+def test_rows_of_one_schedule_have_one_control(tmp_path: Path) -> None:
+    data = suite_data(regime=[{"row": "lsq", "reference": "fp-ft", "loses_at_most": 5.0}])
+    other = {**data["rows"][2], "id": "other"}
+    data["rows"].append(other)
+    section = one(measured(located(tmp_path, data)))
+    rows = {row.id: row for row in section.results.located.suite.rows}
+    assert {name: categories.control_of(section, rows[name]) for name in ("lsq", "other", "fp-ft")} == {
+        "lsq": "fp-ft",
+        "other": "fp-ft",
+        "fp-ft": "fp",
+    }
+
+
 FACTS = {
     "detptq": {"fixed": {"1": 0.4, "2": 0.3, "2.4": 0.2, "4": 0.5}, "choice": {f"site{k}": "2.4" for k in range(5)},
                "curve": [0.5, 0.4, 0.35, 0.3], "held_out": {"fixed": 0.3, "chosen": 0.2}, "passes": 60.5},
     "lapq": {"samples": [[2.0, 0.5], [2.4, 0.4], [3.0, 0.6], [4.0, 0.9]]},
     "fisher": {"choices": [2, 4, 8], "layers": {f"conv{k}": {"sensitivity": 0.1 * k, "bits": 4} for k in range(5)}},
 }  # fmt: skip
+
+
+def test_counts_in_a_list_are_no_curve() -> None:
+    assert (facts.fact("choices", [2, 3, 4, 8]).kind, facts.fact("choices", [2, 3, 4, 8]).value) == (
+        "value",
+        "2, 3, 4, 8",
+    )
+    assert facts.fact("loss", [2.0, 1, 0.5, 0.25]).kind == "curve"
+
+
+def test_points_are_drawn_where_rows_have_several_runs(tmp_path: Path) -> None:
+    single, several = (
+        render([one(claiming(tmp_path / str(len(gains)), gains))], "qdet-bench report", None)
+        for gains in ([1.0], [1.0, 1.2])
+    )
+    assert "Each repetition as a point" not in single
+    assert "Each repetition as a point" in several
 
 
 def test_facts_are_drawn_by_their_form() -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT
-from factories import located, measure_all
+from factories import located, measure_all, suite_data
 
+from bench.cli.main import main
 from bench.evaluation.predictions import Predictions
 from bench.report.make import committed_text, table_file
 from bench.report.sections import Section, find_sections
+from bench.report.standing import Standing, together
 from bench.report.summary import summary, write_summary
 from bench.schema.load import Located, load_all
 from bench.verdict.baseline import accept
@@ -118,3 +120,29 @@ def test_dvc_shows_a_planted_change_between_two_revisions(revisions: Path) -> No
     assert (values["HEAD~1", "fp"], values["HEAD", "fp"]) == (50.0, 52.0)
     assert values["HEAD~1", "lsq"] == values["HEAD", "lsq"]
     assert json.loads(dvc(revisions, "metrics", "show", "--json"))
+
+
+def test_summary_leaves_tables_whose_data_are_absent_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = located(tmp_path)
+    measure_all(suite)
+    accept(gather(suite, "mini"))
+    file = tmp_path / "results/toy/table1.mini.md"
+    assert main(["--root", str(tmp_path), "summary"]) == 0
+    assert file.is_file()
+    assert not capsys.readouterr().err
+    data = suite_data()
+    data["tiers"]["mini"]["data"] = {"kind": "yolo", "path": "nowhere"}
+    located(tmp_path, data)
+    file.write_text("as it was", encoding="utf-8")
+    assert main(["--root", str(tmp_path), "summary"]) == 0
+    assert file.read_text(encoding="utf-8") == "as it was"
+    assert "warning: the data of toy/table1 are not here" in capsys.readouterr().err
+
+
+def test_a_condition_of_a_verdict_is_told_with_the_count() -> None:
+    one = Standing(done=5, planned=5, earlier=0, claims={"holds": 1, "inconclusive": 2}, limited=1)
+    assert one.of_claims().endswith("1 holds and 2 are inconclusive; 1 with a condition, which stands in its verdict.")
+    assert "condition" not in together([Standing(1, 1, 0, {"holds": 2})]).of_claims()
+    assert together([one, one]).limited == 2

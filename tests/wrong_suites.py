@@ -359,6 +359,10 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "100 replicates are too few for 1 claim at 3 %: at least 167 are needed",
         [("tiers:\n", _family("over: images, replicates: 100, seed: 0"))],
     ),
+    "fewer repetitions than a claim needs": (
+        "claim 'c' is over 3 repetitions at tier mini, but row 'lsq' has 2",
+        [("    bits: 4/4", "    bits: 4/4\n    repetitions: 2"), ("tiers:\n", _family("spread: 0.5"))],
+    ),
     "over what is not known": ("'repetitions' or 'images'", [("tiers:\n", _family("over: seeds"))]),
     # YAML.
     "tag": ("tags", [("A table", "!!python/name:os.system A§")]),

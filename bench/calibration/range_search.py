@@ -4,7 +4,8 @@ A range [low, high] with 0 inside is shrunk in equal parts, 1, 1 - 1/n, ..., 1/n
 MSE observers search so (00f477d), LAPQ takes any p (1911.07190).
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,15 @@ class Scale(NamedTuple):
     """The code of the value 0."""
 
 
+class Scales(NamedTuple):
+    """Several of them, tried one after the other."""
+
+    steps: Floats
+    """[n], float32 numbers."""
+    zeros: Floats
+    """[n], integers."""
+
+
 class Codes(NamedTuple):
     """The codes that a quantizer has, and whether it has an offset."""
 
@@ -45,11 +55,16 @@ class Codes(NamedTuple):
         Without an offset high / (qmax - qmin) for an unsigned tensor, max|x| / ((qmax - qmin) / 2) for a signed one
         (`bench.quantization.ranges`); with one (high - low) / (qmax - qmin), and the offset rounded (1712.05877).
         """
-        covered = high - low if self.offset else 2 * max(-low, high) if self.signed else high
-        if covered <= 0:
-            return Scale(1.0)
-        step = max(float(np.float32(covered / (self.qmax - self.qmin))), EPS)
-        return Scale(step, min(self.qmin + round(-low / step), self.qmax) if self.offset else 0)
+        steps, zeros = self.scales(np.array([low]), np.array([high]))
+        return Scale(float(steps[0]), int(zeros[0]))
+
+    def scales(self, lows: Floats, highs: Floats) -> Scales:
+        """The same of several ranges."""
+        covered = highs - lows if self.offset else 2 * np.maximum(-lows, highs) if self.signed else highs
+        steps = np.maximum((covered / (self.qmax - self.qmin)).astype(np.float32).astype(np.float64), EPS)
+        zeros = np.minimum(self.qmin + np.rint(-lows / steps), self.qmax) if self.offset else np.zeros(steps.size)
+        empty = covered <= 0
+        return Scales(np.where(empty, 1.0, steps), np.where(empty, 0.0, zeros))
 
 
 def best_range(
@@ -75,7 +90,7 @@ def best_range(
 def most_alike(histogram: Histogram, codes: Codes, candidates: int = CANDIDATES) -> Scale:
     """The scale whose quantized values have the largest cosine with the values themselves."""
 
-    def distances(scales: list[Scale]) -> Floats:
+    def distances(scales: Scales) -> Floats:
         # The step cancels. Values that are all alike have the cosine 1 on every grid: rounded, the first of them wins.
         energy, cross, square = _moments(histogram.points, codes, scales)
         return 1 - np.round(cross / np.sqrt(np.maximum(energy * square, np.finfo(float).tiny)), 12)
@@ -83,49 +98,50 @@ def most_alike(histogram: Histogram, codes: Codes, candidates: int = CANDIDATES)
     return _search(histogram, codes, candidates, distances, apart=False)
 
 
-def sums_of_errors(points: Points, codes: Codes, scales: list[Scale], p: float) -> Floats:
+def sums_of_errors(points: Points, codes: Codes, scales: Scales, p: float) -> Floats:
     """Of each scale the sum of |q(x) - x|^p; infinite for one that cannot have the smallest."""
+    steps, lows, highs = _grids(codes, scales)
     if p == 2:
         energy, cross, square = _moments(points, codes, scales)
-        steps = np.array([scale.step for scale in scales])
         # sum (x - c s)^2 = sum x^2 - 2 s sum c x + s^2 sum c^2.
         return np.asarray(energy - 2 * steps * cross + steps**2 * square)
     errors = compiled_errors() or _plain_errors
-    steps, lows, highs = _grids(codes, scales)
     # In units of the largest step, so that no power leaves float64.
     unit = steps.max()
     found: Floats = errors(points.values / unit, points.counts, steps / unit, lows, highs, p)
     return found
 
 
-def _search(histogram: Histogram, codes: Codes, candidates: int, errors: Any, apart: bool) -> Scale:
+def _search(
+    histogram: Histogram, codes: Codes, candidates: int, errors: Callable[[Scales], Floats], apart: bool
+) -> Scale:
     low, high = histogram.low, histogram.high if codes.signed else max(histogram.high, 0.0)
     low = low if codes.signed or codes.offset else 0.0
     keeps = 1.0 - np.arange(candidates) / candidates
     if low == high or not histogram.points.values.size:
         return Scale(1.0)
 
-    def best(ends: list[tuple[float, float]]) -> tuple[float, float]:
-        return ends[int(np.argmin(errors([codes.scale(*pair) for pair in ends])))]
+    def best(lows: Floats, highs: Floats) -> tuple[float, float]:
+        first = int(np.argmin(errors(codes.scales(lows, highs))))
+        return float(lows[first]), float(highs[first])
 
-    found = best([(low * keep, high * keep) for keep in keeps])
+    found = best(low * keeps, high * keeps)
     for _ in range(ROUNDS if codes.offset and apart else 0):
         before = found
         # The pair that is there stands first: it stays unless another one is better.
-        found = best([found, *((found[0], high * keep) for keep in keeps)])
-        found = best([found, *((low * keep, found[1]) for keep in keeps)])
+        found = best(np.full(candidates + 1, found[0]), np.append(found[1], high * keeps))
+        found = best(np.append(found[0], low * keeps), np.full(candidates + 1, found[1]))
         if found == before:
             break
     return codes.scale(*found)
 
 
-def _grids(codes: Codes, scales: list[Scale]) -> tuple[Floats, Floats, Floats]:
+def _grids(codes: Codes, scales: Scales) -> tuple[Floats, Floats, Floats]:
     """Steps, smallest and largest codes, that of the value 0 being 0."""
-    steps, zeros = np.array([scale.step for scale in scales]), np.array([float(scale.zero) for scale in scales])
-    return steps, codes.qmin - zeros, codes.qmax - zeros
+    return scales.steps, codes.qmin - scales.zeros, codes.qmax - scales.zeros
 
 
-def _moments(points: Points, codes: Codes, scales: list[Scale]) -> tuple[float, Floats, Floats]:
+def _moments(points: Points, codes: Codes, scales: Scales) -> tuple[float, Floats, Floats]:
     """The sum of x^2, and of each scale those of code * x and code^2."""
     values, counts = points
     weighted = counts * values

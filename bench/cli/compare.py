@@ -170,13 +170,14 @@ def _files(args: argparse.Namespace, limits: "list[Limit]") -> "tuple[tuple[str,
 
 def conditions(found: "Comparison") -> str:
     """What the intervals rest on."""
+    images, are = ("1 image", "is") if found.images == 1 else (f"{found.images} images", "are")
     few = (
-        f" {found.images} images are few: how often such intervals cover is measured in results/statistics/coverage.md."
+        f" {images} {are} few: how often such intervals cover is measured in results/statistics/coverage.md."
         if found.images < FEW_IMAGES
         else ""
     )
     return (
-        f"Intervals: 95 %, percentile bootstrap over {found.images} images, {found.replicates} replicates, seed "
+        f"Intervals: 95 %, percentile bootstrap over {images}, {found.replicates} replicates, seed "
         f"{found.seed}; both sides on the same resampled images. They condition on these two sets of predictions, so "
         f"on one training run a side: how far another seed would move it is not in them.{few}"
     )

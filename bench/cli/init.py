@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     data = {"kind": data.pop("kind"), "path": _written(args.data, args.root), **data}
     new_folders = [folder for folder in file.parents if not folder.exists()]
     # Written first with one image, since the suite's reader makes the specification that counts them.
-    write_text(file, starter(args.data.resolve().name, data, 1))
+    write_text(file, starter(f"RetinaNet-R18 on {args.data.resolve().name}", data, 1))
     try:
         spec = load_suite(args.name, args.root).tier("mini").data
         kind = kind_of(spec, args.root)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         for folder in new_folders:
             folder.rmdir()
         raise
-    write_text(file, starter(args.data.resolve().name, data, len(found.coco["images"])))
+    write_text(file, starter(f"RetinaNet-R18 on {args.data.resolve().name}", data, len(found.coco["images"])))
     if args.json:
         print_json({"suite": args.name, "path": str(file), "data": data})
     else:

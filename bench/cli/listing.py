@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.common import add_json, print_json
-from bench.errors import Exit
+from bench.errors import Exit, UsageError
 from bench.plan.standing import STATES
 from bench.schema.suite import TIERS
 
@@ -29,12 +29,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    """0, or 2 where a suite file is wrong."""
+    """0, or 2 where a suite file is wrong; UsageError for a folder without suites."""
     from bench.records.store import Store
     from bench.schema.load import load_all
 
     suites, errors = load_all(args.root)
     store = Store(args.root.resolve())
+    folders = dict.fromkeys(name.rpartition("/")[0] for name in (*(suite.name for suite in suites), *errors))
+    if args.paper is not None and args.paper.strip("/") not in folders:
+        raise UsageError(
+            f"--paper {args.paper}: there is no such folder below suites/; there are {', '.join(filter(None, folders))}"
+        )
     found = [facts for suite in suites if _is_asked_for(suite, args) and (facts := _facts(suite, store, args))["tiers"]]
     if args.json:
         print_json({"suites": found, "errors": {name: str(error) for name, error in errors.items()}})
@@ -97,7 +102,7 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append(f"  reported only: {' '.join(reported)}")
     for tier, state in facts["tiers"].items():
         counts = ", ".join(f"{count} {name}" for name, count in state["jobs"].items() if count)
-        pay = f"; to pay {cost_words(state['cost'])}" if state["cost"]["jobs"] else ""
+        pay = f"; time to run: {cost_words(state['cost'])}" if state["cost"]["jobs"] else ""
         lines.append(f"  {tier}: {counts or 'nothing to run'}{pay}")
     return fold("\n".join(lines))
 

@@ -112,4 +112,4 @@ def _print(found: "list[Standing]") -> None:
     if blocked:
         print(fold("\n".join(["\nblocked by:", *(f"  {printable(reason)}" for reason in blocked)])))
     counts = ", ".join(f"{count} {state}" for state, count in _counts(found).items() if count)
-    print(fold(f"\n{counts or 'no jobs'}; to pay: {cost_words(to_pay(found)._asdict())}"))
+    print(fold(f"\n{counts or 'no jobs'}; time to run: {cost_words(to_pay(found)._asdict())}"))

@@ -57,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
     origins: list[Origin] = ["committed"] if args.committed else ["local"] if args.local else ["committed", "local"]
     sections = find_sections(named_suites(args.suite or ["all"], args.root), origins, args.tier, args.compare)
     if not sections:
-        raise UsageError("there is nothing to show: no record of these suites; `qdet-bench run` makes some")
+        hint = "" if args.tier else "; `--tier smoke` shows those of tier smoke, where there are any"
+        raise UsageError(f"there is nothing to show: no record of these suites; `qdet-bench run` makes some{hint}")
     revision, dirty = commit(args.root)
     words = None if revision is None else f"{revision[:12]}{' with changes' if dirty else ''}"
+    tables = "1 table" if len(sections) == 1 else f"{len(sections)} tables"
     save(output, render(sections, " ".join(["qdet-bench", *args.given]), words, args.images))
-    print(f"{shown(output)}: {len(sections)} tables, {output.stat().st_size / 2**20:.1f} MiB; open it in a browser")
+    print(f"{shown(output)}: {tables}, {output.stat().st_size / 2**20:.1f} MiB; open it in a browser")
     return 0

@@ -12,10 +12,10 @@ _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 def cost_words(cost: Mapping[str, Any]) -> str:
     """`12.5 min on one core, 7.0 min on two`, from the fields of a `bench.plan.cost.Cost`."""
-    unknown = f" (and {cost['unknown']} jobs of undeclared cost)" if cost["unknown"] else ""
+    unknown = f" (without {cost['unknown']} jobs that declare none)" if cost["unknown"] else ""
     # "0.0 min" would be a promise where nothing is known.
     if cost["unknown"] and cost["unknown"] == cost["jobs"]:
-        return f"{cost['unknown']} jobs of undeclared cost"
+        return "unknown, no job declares any"
     total, elapsed = cost["total_s"] / 60, cost["elapsed_s"] / 60
     return f"{total:.1f} min on one core, {elapsed:.1f} min on two{unknown}"
 

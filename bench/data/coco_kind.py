@@ -3,7 +3,7 @@
 import json
 import mmap
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bench.data.coco_classes import categories_of
 from bench.data.coco_json import read_coco_json
@@ -30,8 +30,13 @@ class CocoKind(FolderKind[CocoData]):
 
     @property
     def title(self) -> str:
-        """With the file that is scored."""
-        return f"{self.short_name} (COCO form): {self.spec.test.annotations}"
+        """With what is scored: the folder of its images; where that is called `images`, the one above, or the file."""
+        images = PurePath(self.spec.test.images)
+        if images.name not in {"", "images"}:
+            return f"{self.short_name} (COCO form): {images.name}"
+        if images.parent.name:
+            return f"{images.parent.name} (COCO form)"
+        return f"{self.short_name} (COCO form): {PurePath(self.spec.test.annotations).stem}"
 
     @property
     def splits(self) -> tuple[Split, ...]:

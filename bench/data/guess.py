@@ -124,6 +124,9 @@ def _coco(folder: Path) -> dict[str, Any] | None:
     files = _json_files(folder)
     train, held_out = _one(files, folder, _TRAIN), _one(files, folder, _HELD_OUT)
     if train is None or held_out is None:
+        for words, found in ((_TRAIN, train), (_HELD_OUT, held_out)):
+            if found is None and (meant := _named(files, folder, words)):
+                _refuse(meant[0])  # or the images of training would be scored in its place
         # One file without either word: the images of training are scored too, which `data verify` says.
         only = [file for file in files if _content(file) is not None]
         if len(only) != 1:
@@ -132,12 +135,24 @@ def _coco(folder: Path) -> dict[str, Any] | None:
     return {"train": _split(folder, train), "test": _split(folder, held_out)}
 
 
+def _refuse(file: Path) -> None:
+    """Say why a file that is named like a split is none."""
+    try:
+        read_coco_json(file, [], files=True)
+    except BenchError as error:
+        raise UsageError(f"{error}; mend it, or rename it if it is no split") from None
+
+
 def _one(files: Iterable[Path], folder: Path, words: tuple[str, ...]) -> Path | None:
-    """The first COCO file whose path has one of the words, the first word first."""
+    """The first COCO file whose path has one of the words."""
+    return next((file for file in _named(files, folder, words) if _content(file) is not None), None)
+
+
+def _named(files: Iterable[Path], folder: Path, words: tuple[str, ...]) -> list[Path]:
+    """The files whose path has one of the words, the first word first."""
     named = [file for word in words for file in files if word in file.relative_to(folder).as_posix().casefold()]
     # `trainval.json` is neither.
-    kept = [file for file in named if not ("train" in file.stem.casefold() and "val" in file.stem.casefold())]
-    return next((file for file in kept if _content(file) is not None), None)
+    return [file for file in named if not ("train" in file.stem.casefold() and "val" in file.stem.casefold())]
 
 
 def _content(file: Path) -> list[str] | None:

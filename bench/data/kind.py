@@ -35,8 +35,8 @@ class Digest:
         """Name and size, in bytes, of each file of `listing`, in the order of the names."""
         # One update: a data set may have a hundred thousand images.
         parts: list[bytes] = []
-        for name in sorted(set(names)):
-            found = listing.size(name)
+        ordered = sorted(set(names))
+        for name, found in zip(ordered, listing.sizes(ordered), strict=True):
             size = b"absent" if found is None else b"%d" % found
             data = name.encode(errors="surrogatepass")
             parts += [len(data).to_bytes(8), data, len(size).to_bytes(8), size]

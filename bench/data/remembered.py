@@ -1,8 +1,8 @@
 """Fingerprints of large data sets, remembered for planning: a JSON file of 400 MB is hashed and searched once.
 
-A note in the store holds, for one data set, size, time and inode of each annotation file, the names of the images in
-it, and the fingerprint. It answers as long as all of these are as they were, and the images have the same sizes. Only
-planning asks it: whoever computes results hashes the content itself (`bench.data.load.fingerprint`).
+A note in the store holds, for one data set, size, time and inode of each annotation file, name and size of the images
+in it, and the fingerprint. It answers as long as all of these are as they were. Only planning asks it: whoever computes
+results hashes the content itself (`bench.data.load.fingerprint`).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bench.data.kind import Digest, Planned
+from bench.data.kind import Planned
 from bench.data.paths import Listing
 from bench.errors import BenchError
 from bench.records.files import write_atomically
@@ -39,7 +39,7 @@ def recall(root: Path, parts: Sequence[Part]) -> Planned | None:
     try:
         note = orjson.loads(_note(root, parts).read_bytes())
         found = [part._replace(names=known) for part, known in zip(parts, note["names"], strict=True)]
-        if note["files"] == _facts(parts) and note["images"] == _images(found):
+        if note["files"] == _facts(parts) and note["sizes"] == _sizes(found):
             return Planned(str(note["pin"]), str(note["order"]))
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         pass
@@ -54,7 +54,7 @@ def remember(root: Path, parts: Sequence[Part], planned: Planned, before: list[A
         if time.time_ns() - max(changed for _, _, changed, _ in before) < _YOUNG_NS:
             return
         names = [part.names for part in parts]
-        note = {"files": before, "names": names, "images": _images(parts), **planned._asdict()}
+        note = {"files": before, "names": names, "sizes": _sizes(parts), **planned._asdict()}
         path = _note(root, parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda beside: beside.write_bytes(orjson.dumps(note)))
@@ -75,11 +75,8 @@ def _facts(parts: Sequence[Part]) -> list[Any]:
     return [[str(p.file), s.st_size, s.st_mtime_ns, s.st_ino] for p, s in zip(parts, stats, strict=True)]
 
 
-def _images(parts: Sequence[Part]) -> str:
-    digest = Digest()
-    for part in parts:
-        digest.add_files(Listing(part.images), part.names)
-    return digest.hexdigest()
+def _sizes(parts: Sequence[Part]) -> list[list[int | None]]:
+    return [Listing(part.images).sizes(part.names) for part in parts]
 
 
 def _note(root: Path, parts: Sequence[Part]) -> Path:

@@ -48,7 +48,7 @@ class Verified(NamedTuple):
         """The counts on one line, the classes on one, and one for each kind of problem; `every` problem on its own."""
         if self.error is not None:
             return f"{self.split}: cannot be read: {self.error}"
-        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.counts.items())
         classes = ", ".join(f"{printable(name)} {count}" for name, count in self.classes.items())
         lines = by_kind((*self.problems, *self.doubts), every)
         head = f"{self.split}: {counts}; images sha256:{self.digest[:16]}"

@@ -19,6 +19,7 @@ _FEW = 0.02
 def doubts(path: Path, found: Detections, gt: Mapping[str, Any], dialect: Dialect) -> Iterator[Problem]:
     """One problem for each kind of doubt: scores, units and form of the boxes."""
     if not len(found):
+        yield Problem("no-detection", str(path), "lists no detection that counts, so every score is 0")
         return
     wrong = int(((found.score < 0) | (found.score > 1)).sum())
     if wrong:

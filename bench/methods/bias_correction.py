@@ -4,8 +4,9 @@ Quantization shifts the mean of a layer's output channels. The shift is measured
 bias: b <- b + E[y] - E[y_q].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.calibration.batches import Batches
 from bench.calibration.passes import quantizers_of, without_quantizers
+from bench.calibration.replay import Replay
 from bench.quantization.apply import quantized_layers
 from bench.quantization.layer import QuantLayer
 from bench.schema.methods import options_of
@@ -40,19 +42,22 @@ class BiasCorrection:
         """Correct each layer; with quantized inputs in the order in which a pass calls them."""
         training = model.training
         model.eval()
-        layers = quantized_layers(model)
-        with without_quantizers(model):
-            wanted = means(layers, batches)
-        for name in wanted:
-            layer = layers[name]
-            # All quantizers take part, or the layer's own alone.
-            alone = self.options.inputs == "fp"
-            with without_quantizers(model, quantizers_of(layer)) if alone else nullcontext():
-                own = means({name: layer}, batches)[name]
-            shift = wanted[name] - own
-            assert isinstance(layer.bias, Tensor)
-            layer.bias += shift.to(layer.bias)
-            self.shifts[name] = float(shift.abs().max())
+        layers, count = quantized_layers(model), len(batches)
+        # What lies before the layer at hand was computed for the one before it.
+        with Replay(model, batches, layers_alone=True) as replay:
+            with without_quantizers(model):
+                wanted = means(layers, (partial(replay.run, k) for k in range(count)))
+            for name in wanted:
+                layer = layers[name]
+                # All quantizers take part, or the layer's own alone.
+                alone = self.options.inputs == "fp"
+                with without_quantizers(model, quantizers_of(layer)) if alone else nullcontext():
+                    passes = (partial(replay.run, k, keep=True, share=count) for k in range(count))
+                    own = means({name: layer}, passes)[name]
+                shift = wanted[name] - own
+                assert isinstance(layer.bias, Tensor)
+                layer.bias += shift.to(layer.bias)
+                self.shifts[name] = float(shift.abs().max())
         model.train(training)
 
     def facts(self, model: nn.Module) -> dict[str, Any]:
@@ -64,7 +69,7 @@ class _ReachedError(Exception):
     """All that a pass was run for is known."""
 
 
-def means(layers: dict[str, QuantLayer], batches: Batches) -> dict[str, Tensor]:
+def means(layers: dict[str, QuantLayer], passes: Iterable[Callable[[], Any]]) -> dict[str, Tensor]:
     """By layer, in the order of their first call, the mean of each output channel over images, places and calls."""
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -84,9 +89,9 @@ def means(layers: dict[str, QuantLayer], batches: Batches) -> dict[str, Tensor]:
     # Before a quantizer that stands behind the layer: its codes would hide the shift.
     hooks = [layer.register_forward_hook(watch(name), prepend=True) for name, layer in layers.items()]
     try:
-        for batch in batches:
+        for forward in passes:
             with suppress(_ReachedError):
-                batch()
+                forward()
     finally:
         for handle in hooks:
             handle.remove()

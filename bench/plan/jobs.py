@@ -83,7 +83,7 @@ def plan(
     for row in runnable:
         if not rows or row.id in rows:
             repeated = spec.is_repeated(row)
-            number = (seeds or spec.seeds) if repeated else 1
+            number = seeds if seeds and repeated else spec.repetitions(row)
             for repetition in range(number):
                 builder.job(row, repetition)
             if further is not None and repeated:

@@ -1,7 +1,7 @@
 """Quantizers outside of layers (`readers: all`): behind a module, or at an operand of an operation."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -40,6 +40,21 @@ def tap_operands(module: nn.Module, taps: Iterable[Tapped], calls: int) -> Count
     # By its forward: some of mmdet's modules are run without their hooks.
     module.__dict__["forward"] = within
     return within
+
+
+def counts_operations(module: nn.Module) -> bool:
+    """Whether operands of operations in its forward are quantized: those of its children are counted as well."""
+    return isinstance(module.__dict__.get("forward"), _Within)
+
+
+def tapped_within(module: nn.Module) -> Iterator[Quantizer]:
+    """The quantizers outside of layers that run in the forward of `module`; one behind it does not."""
+    for child in module.modules():
+        within = child.__dict__.get("forward")
+        if isinstance(within, _Within):
+            yield from (quantizer for operands in within.taps.values() for quantizer in operands.values())
+        if child is not module:
+            yield from (hook.quantizer for hook in child._forward_hooks.values() if isinstance(hook, _Behind))
 
 
 class _Behind:

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from bench.verdict.claims import Status
+from bench.report.html.axis import signed
+from bench.verdict.claims import ClaimVerdict, Status
 
 
 class Word(NamedTuple):
@@ -12,6 +13,12 @@ class Word(NamedTuple):
     many: str
     """As in `3 hold`."""
     meaning: str
+
+    def of(self, count: int) -> str:
+        """`1 holds`, `3 hold`."""
+        verb, *rest = self.many.split(" ")
+        one = {"are": "is", "have": "has"}.get(verb, f"{verb}s")
+        return " ".join([str(count), one if count == 1 else verb, *rest])
 
 
 WORDS: dict[Status, Word] = {
@@ -28,6 +35,17 @@ WORDS: dict[Status, Word] = {
 }
 """By status; decided ones first."""
 DECIDED: tuple[Status, ...] = ("holds", "equivalent", "fails")
+
+
+def gain(found: ClaimVerdict, unit: str = "") -> str:
+    """The measured difference with its bounds, points; `unit` is written behind it, such as ` AP`."""
+    answer = found.answer
+    if answer.mean is None:
+        return "no result"
+    if answer.lower is None or answer.upper is None or not found.family:
+        return f"{signed(answer.mean)}{unit}, no interval"
+    over = f", over {answer.n} images" if found.over == "images" else ""
+    return f"{signed(answer.mean)}{unit}, between {signed(answer.lower)} and {signed(answer.upper)}{over}"
 
 
 def slug(status: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bench.plan.evidence import CONDITIONS, sentences
-from bench.report.grid import Column, Grid
+from bench.report.grid import Column, Grid, filled
 from bench.report.wording import data_name
 from bench.schema.suite import Suite, Tier
 from bench.statistics.claims import common_level
@@ -37,12 +37,12 @@ OVER_IMAGES = (
 
 def grids(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[Grid]:
     """The claims of each family; a verdict has tier and data set in its cell, since it is true of these alone."""
-    where = f"{tier}, {data_name(suite.tiers[tier].data)}"
+    where = f"{tier}, {data_name(suite.tiers[tier])}"
     for name in dict.fromkeys(found.family for found in claims):
         lines = tuple(_line(found, tier, where) for found in claims if found.family == name)
         images = any(found.over == "images" for found in claims if found.family == name)
         columns = [Column("images", numeric=True) if images and c.heading == PAIRS else c for c in COLUMNS]
-        yield Grid(tuple(columns), lines, _title(name, suite, tier))
+        yield filled(Grid(tuple(columns), lines, _title(name, suite, tier)))
 
 
 def notes(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[str]:

@@ -32,7 +32,7 @@ def as_json(
         "title": suite.title,
         "tier": results.tier,
         "committed": committed,
-        "data": {"name": data_name(spec.data), **spec.data.model_dump(mode="json")},
+        "data": {"name": data_name(spec), **spec.data.model_dump(mode="json")},
         "metric": spec.metric.model_dump(mode="json"),
         "caution": caution(results, table),
         "published": None if table is None else table.model_dump(mode="json", exclude={"rows"}),

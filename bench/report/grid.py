@@ -22,11 +22,20 @@ class Grid(NamedTuple):
     """What stands above it."""
 
 
+def filled(grid: Grid) -> Grid:
+    """The grid without columns in which nothing stands."""
+    return _of(grid, [k for k in range(len(grid.columns)) if any(row[k] for row in grid.rows)])
+
+
 def only(grid: Grid, columns: Sequence[str]) -> Grid:
     """The grid with these columns alone, all where none are named; UsageError for one that it lacks."""
     headings = [column.heading for column in grid.columns]
     for name in columns:
         if name not in headings:
             raise UsageError(f"--columns {name}: the table has {', '.join(headings)}")
-    kept = [headings.index(name) for name in columns or headings]
-    return Grid(tuple(grid.columns[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in grid.rows))
+    return _of(grid, [headings.index(name) for name in columns or headings])
+
+
+def _of(grid: Grid, kept: Sequence[int]) -> Grid:
+    lines = tuple(tuple(row[k] for k in kept) for row in grid.rows)
+    return Grid(tuple(grid.columns[k] for k in kept), lines, grid.title)

@@ -39,7 +39,7 @@ def _first(command: str) -> str:
 
 def _whole(table: Table) -> str:
     bold = [f"\\textbf{{{_tex(table.caution)}}}\\par"] if table.caution is not None else []
-    further = [*table.claims, *(grid for grid in (table.paper, table.categories) if grid is not None)]
+    further = [*table.claims, *(grid for grid in (table.paper, table.waiting, table.categories) if grid is not None)]
     return "\n".join(
         [
             "\\begin{table}",
@@ -48,7 +48,7 @@ def _whole(table: Table) -> str:
             *bold,
             _body(table.measured),
             *(f"\\par\\medskip {_tex(grid.title)}\\par\n{_body(grid)}" for grid in further),
-            *(f"\\par\\footnotesize {_tex(note)}" for note in (*table.notes, *table.provenance)),
+            *(f"\\par\\footnotesize {_tex(note)}" for note in (*table.notes, *table.on_claims, *table.provenance)),
             "\\end{table}",
         ]
     )

@@ -38,8 +38,12 @@ def cost_file(suite: Located, tier: Tier) -> Path:
 
 def committed_text(suite: Located, tier: Tier) -> str:
     """The committed table, made of the baseline's records."""
-    table = make_table(suite, tier, committed=True)
-    return render([table], "github", command([suite.name], tier, committed=True))
+    return as_file(make_table(suite, tier, committed=True))
+
+
+def as_file(table: Table) -> str:
+    """A committed table as its file below `results/` has it."""
+    return render([table], "github", command([table.suite], table.tier, committed=True))
 
 
 def accept_results(results: Results, rows: Sequence[str] = ()) -> list[Path]:

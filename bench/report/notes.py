@@ -5,7 +5,7 @@ from statistics import fmean
 
 from bench.evaluation.metric import metric_of
 from bench.records.record import Record
-from bench.report.wording import DOUBTFUL, EXTERNAL, data_name, grouped
+from bench.report.wording import DOUBTFUL, EXTERNAL, grouped
 from bench.schema.published import PublishedTable
 from bench.statistics.environments import p_of_no_difference
 from bench.verdict.faults import fault, headline, sound_external, taint, undefined
@@ -21,19 +21,14 @@ def caution(results: Results, table: PublishedTable | None) -> str | None:
     """Keeps a reader from comparing columns that cannot be compared; None where they can."""
     if results.tier == "paper":
         return None
-    data = data_name(results.located.suite.tiers[results.tier].data)
-    smoke = (
-        " A few training steps on a few images: a test of the machinery, no result." if results.tier == "smoke" else ""
-    )
+    smoke = "A few training steps on a few images: a test of the machinery, no result."
     published = [published_row(row.row, table) for row in results.rows]
     sets = ", ".join(dict.fromkeys(row.dataset for row in published if row is not None))
-    if not sets:
-        return f"Measured on {data}, tier {results.tier}.{smoke}"
-    return (
-        f"Measured on {data}, tier {results.tier}; the paper's columns are {sets}: the two cannot be "
-        f"compared, only differences between rows within one of them. Nothing here confirms or refutes the "
-        f"paper.{smoke}"
+    other = (
+        f"The paper's numbers are of {sets}: compare none of them with these, only rows of one table with each other. "
+        "Nothing here confirms or refutes the paper."
     )
+    return " ".join([*([other] if sets else []), *([smoke] if results.tier == "smoke" else [])]) or None
 
 
 def notes(results: Results, table: PublishedTable | None, verdicts: list[Verdict], committed: bool) -> Iterator[str]:
@@ -184,10 +179,11 @@ def _by_environment(row: str, records: list[Record]) -> str | None:
 
 def _data(record: Record) -> str:
     data = record.data
-    splits = "; ".join(
-        f"{name} {', '.join(f'{count} {what}' for what, count in counts.items() if count)}"
+    plain = {
+        name: [f"{n} {what}".replace("_", " ") for what, n in counts.items() if n]
         for name, counts in data.splits.items()
-    )
+    }
+    splits = "; ".join(f"{name} {', '.join(counts)}" for name, counts in plain.items())
     found = f"problems found by the reader: {'; '.join(data.problems[:PROBLEMS])}" if data.problems else "no problems"
     more = f" and {len(data.problems) - PROBLEMS} more" if len(data.problems) > PROBLEMS else ""
     return f"Data {data.pin[:19]}…: {splits}; {found}{more}."
@@ -198,12 +194,12 @@ def _environment(record: Record) -> str:
     packages = facts.get("packages", {})
     libraries = ", ".join(f"{name} {packages[name]}" for name in ("torch", "mmdet", "pycocotools") if name in packages)
     return (
-        f"Environment {record.environment_key}: {_processor(str(facts.get('processor')))}, {facts.get('device')}, "
+        f"Environment {record.environment_key}: {processor(str(facts.get('processor')))}, {facts.get('device')}, "
         f"{libraries}, kernels {facts.get('kernels')}, threads {facts.get('threads')}."
     )
 
 
-def _processor(text: str) -> str:
+def processor(text: str) -> str:
     """The model without its long list of vector extensions, which the key covers."""
     return " ".join(word for word in text.split() if not word.startswith(("amx", "avx", "fma", "sse4")))
 

@@ -15,6 +15,10 @@ from bench.report.table import Table
 from bench.report.text import text
 
 Format = Literal["github", "text", "latex", "csv", "json"]
+CODE = re.compile(r"(`[^`|\\&<>$]+`)")
+"""Within it markdown has no other markup."""
+MARKUP = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")
+"""An underscore within a word is none."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -38,21 +42,22 @@ def _github(tables: Sequence[Table], command: str) -> str:
 def _github_one(table: Table) -> str:
     parts = [
         f"## {markdown(table.title)}",
-        f"Suite {markdown(table.suite)}, tier {table.tier}, {markdown(table.data)}.",
+        markdown(table.answer),
+        f"Measured on {markdown(table.data)}, tier {table.tier}; suite `{table.suite}`.",
+        *([f"> **{markdown(table.caution)}**"] if table.caution is not None else []),
+        _grid(table.measured),
+        *map(_grid, table.claims),
+        *([_grid(table.paper)] if table.paper is not None else []),
+        *([_list(table.notes)] if table.notes else []),
+        *(_folded(grid.title, _grid(grid._replace(title=""))) for grid in (table.waiting, table.categories) if grid),
+        *([_folded("How the claims were tested", _list(table.on_claims))] if table.on_claims else []),
+        *([_folded("Where these numbers come from", _list(table.provenance))] if table.provenance else []),
     ]
-    if table.caution is not None:
-        parts.append(f"> **{markdown(table.caution)}**")
-    parts.append(_grid(table.measured))
-    parts += [_grid(grid) for grid in table.claims]
-    parts += [_grid(table.paper)] if table.paper is not None else []
-    parts += [_list(table.notes)] if table.notes else []
-    if table.categories is not None:
-        summary = f"<summary>{markdown(table.categories.title)}</summary>"
-        parts.append(f"<details>\n{summary}\n\n{_grid(table.categories._replace(title=''))}\n\n</details>")
-    if table.provenance:
-        summary = "<summary>Where these numbers come from</summary>"
-        parts.append(f"<details>\n{summary}\n\n{_list(table.provenance)}\n\n</details>")
     return "\n\n".join(parts)
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details>\n<summary>{markdown(title)}</summary>\n\n{body}\n\n</details>"
 
 
 def _grid(grid: Grid) -> str:
@@ -81,11 +86,19 @@ def _csv(tables: Sequence[Table], command: str) -> str:
 
 
 def _json(tables: Sequence[Table], command: str) -> str:
-    content = [{**table.content, "notes": list(table.notes), "provenance": list(table.provenance)} for table in tables]
+    content = [
+        {**table.content, "notes": [*table.notes, *table.on_claims], "provenance": list(table.provenance)}
+        for table in tables
+    ]
     whole = {"command": command, "tables": content}
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def markdown(text: str) -> str:
-    """Text that reads as it is, also within a cell; papers mark re-implementations by `*`."""
-    return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", one_line(text).replace("&", "&amp;"))
+    """Text that reads as it is, also within a cell; papers mark re-implementations by `*`. Backticks mark code."""
+    parts = CODE.split(one_line(text))
+    return "".join(part if CODE.fullmatch(part) else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return MARKUP.sub(r"\\\g<0>", text.replace("&", "&amp;"))

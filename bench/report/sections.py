@@ -1,17 +1,16 @@
 """What a report shows: the suites at each tier that has records, ordered by the paper that they are of."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from bench.records.store import Store
-from bench.report.notes import is_stale
-from bench.report.table import Table, build
+from bench.report.table import Table, build, has_run
 from bench.schema.load import SUITES, Located
 from bench.schema.suite import Tier
 from bench.verdict.baseline import baseline_file, gather_committed, load
-from bench.verdict.faults import fault
 from bench.verdict.gather import Results, gather
 from bench.verdict.references import published_table
 
@@ -46,29 +45,9 @@ class Section:
         return f"{self.name}-{self.tier}{here}".replace("/", "-").replace(".", "-")
 
     @property
-    def done(self) -> int:
-        """Runs that are results, of the protocol that the suite declares now."""
-        return sum(job.record is not None and fault(job) is None and not is_stale(job) for job in self.results.jobs)
-
-    @property
-    def earlier(self) -> int:
-        """Runs of an earlier protocol, which no claim counts."""
-        return sum(is_stale(job) for job in self.results.jobs)
-
-    @property
-    def planned(self) -> int:
-        """Runs that the suite asks for."""
-        return len(self.results.jobs)
-
-    @property
     def with_runs(self) -> frozenset[str]:
         """The rows that have a run to show, be it one that failed."""
-        return frozenset(
-            row.row.id
-            for row in self.results.rows
-            if any(job.record is not None or job.state == "failed" for job in row.jobs)
-            or any(external.record is not None for external in row.external)
-        )
+        return frozenset(row.row.id for row in self.results.rows if has_run(row))
 
     def anchor(self, row: str) -> str | None:
         """Of the runs of a row in the page; None where there are none."""
@@ -84,6 +63,11 @@ class Group:
     of_paper: bool
     """Whether published numbers belong to one of its suites."""
     sections: tuple[Section, ...]
+
+    @property
+    def short(self) -> str:
+        """The title without what stands behind a colon or in brackets."""
+        return re.split(r":| \(", self.title)[0]
 
 
 def find_sections(
@@ -118,14 +102,20 @@ def committed_table(suite: Located, tier: Tier) -> Table | None:
 
 
 def grouped(sections: Sequence[Section]) -> list[Group]:
-    """By folder below `suites/`, in the order of the sections; those of papers come first."""
+    """By folder below `suites/`. What has published numbers comes first, then what claims something; likewise in a
+    folder what claims something, and of that what has run."""
     folders = dict.fromkeys(section.name.rpartition("/")[0] for section in sections)
     groups = []
     for folder in folders:
-        own = tuple(section for section in sections if section.name.rpartition("/")[0] == folder)
+        own = tuple(sorted((one for one in sections if one.name.rpartition("/")[0] == folder), key=_silent))
         of_paper = any(section.results.located.suite.published is not None for section in own)
         groups.append(Group(folder.replace("/", "-") or "suites", _title(own[0], folder), of_paper, own))
-    return sorted(groups, key=lambda group: not group.of_paper)
+    return sorted(groups, key=lambda group: (not group.of_paper, min(map(_silent, group.sections))))
+
+
+def _silent(section: Section) -> tuple[bool, bool]:
+    """What has claims, and then what has run, is less so than others."""
+    return not section.table.judged, not section.table.standing.done
 
 
 def _title(section: Section, folder: str) -> str:

@@ -11,10 +11,11 @@ from bench.report.cells import BEST_NOTE, INTERVAL_NOTES, ONE_RUN, ONE_RUN_NOTE,
 from bench.report.claims import grids as claim_grids
 from bench.report.claims import notes as claim_notes
 from bench.report.details import as_json
-from bench.report.grid import Column, Grid, only
+from bench.report.grid import Column, Grid, filled, only
 from bench.report.notes import caution, notes, provenance
 from bench.report.paper import paper_grid
 from bench.report.runs import run_lines
+from bench.report.standing import Standing, standing
 from bench.report.wording import EXTERNAL, data_name, runs_state
 from bench.schema.published import PublishedTable
 from bench.schema.suite import Row
@@ -26,6 +27,8 @@ from bench.verdict.faults import sound_external, sound_runs
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.verdicts import Verdict
 
+STATE = "state"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,11 +38,16 @@ class Table:
     suite: str
     tier: str
     data: str
+    standing: Standing
+    """How many runs are done, and what became of the claims."""
     caution: str | None
     """What a reader must know before looking at the numbers."""
     measured: Grid
+    """The rows that have something to show; all rows where none has."""
     row_ids: tuple[str, ...]
     """Of each line of `measured` the row that it is of."""
+    waiting: Grid | None
+    """The other rows, and why they have nothing."""
     claims: tuple[Grid, ...]
     """One a family; none where the suite claims nothing."""
     judged: tuple[ClaimVerdict, ...]
@@ -49,6 +57,8 @@ class Table:
     categories: Grid | None
     """What quantization changes in each category; None for a suite without groups."""
     notes: tuple[str, ...]
+    on_claims: tuple[str, ...]
+    """How the claims were tested, and what is said of each; a page folds it away, too."""
     provenance: tuple[str, ...]
     """Long notes on where the numbers come from, which a page folds away."""
     runs: tuple[dict[str, str], ...]
@@ -60,6 +70,11 @@ class Table:
     def columns(self) -> tuple[Column, ...]:
         """Of what was measured."""
         return self.measured.columns
+
+    @property
+    def answer(self) -> str:
+        """What a reader of ten seconds takes along."""
+        return f"{self.standing.of_claims()} {self.standing.of_runs()}"
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
@@ -84,21 +99,26 @@ def build(
     claims = judge_claims(results)
     found = categories(results)
     results = enriched(results, found.columns)
+    shown = [row for row in results.rows if has_run(row)] or list(results.rows)
     columns = _Columns(results, _measured(metric_of(spec.metric), found, wanted), committed)
+    # In a committed table rows are what they are; that all are well says nothing.
+    columns.states = not committed or STATE in wanted or any(runs_state(row) != "ok" for row in shown)
     lines = [
-        (row.row.id, line)
-        for row in results.rows
-        for line in columns.lines(row, [v for v in verdicts if v.row == row.row.id])
+        (row.row.id, line) for row in shown for line in columns.lines(row, [v for v in verdicts if v.row == row.row.id])
     ]
     rows = [line for _, line in lines]
     return Table(
         title=suite.title,
         suite=results.located.name,
         tier=results.tier,
-        data=data_name(spec.data),
+        data=data_name(spec),
+        standing=standing(results, claims),
         caution=caution(results, table),
         measured=only(Grid(columns.headings, tuple(rows)), wanted),
         row_ids=tuple(row for row, _ in lines),
+        waiting=columns.waiting(
+            [row for row in results.rows if not has_run(row)] if len(shown) < len(results.rows) else []
+        ),
         judged=tuple(claims),
         claims=tuple(claim_grids(claims, suite, results.tier)),
         paper=paper_grid(results, table),
@@ -106,9 +126,9 @@ def build(
         notes=(
             *notes(results, table, [] if committed else verdicts, committed),
             *_cell_notes(rows, spec.checkpoints, columns.best),
-            *claim_notes(claims, suite, results.tier),
             *found.notes(),
         ),
+        on_claims=tuple(claim_notes(claims, suite, results.tier)),
         provenance=tuple(provenance(results, table)),
         runs=tuple(run_lines(results, columns.measured)),
         content=as_json(results, table, verdicts, claims, committed) | found.as_json(),
@@ -138,6 +158,7 @@ class _Columns:
     def __init__(self, results: Results, measured: tuple[str, ...], committed: bool) -> None:
         self.measured, self.committed = measured, committed
         self.detectors = len({row.row.detector for row in results.rows}) > 1
+        self.states = True
         self.best = any(best_cell(sound_runs(row), measured[0]) for row in results.rows)
 
     @property
@@ -149,7 +170,7 @@ class _Columns:
             *(Column(name, numeric=True) for name in self.measured),
             *([Column(f"best {self.measured[0]}", numeric=True)] if self.best else []),
             Column("runs", numeric=True),
-            Column("state"),
+            *([Column(STATE)] if self.states else []),
             *([] if self.committed else [Column("baseline")]),
         )
 
@@ -158,13 +179,29 @@ class _Columns:
         sound = sound_runs(row)
         external = sound_external(row)
         label, baseline = row.row.label, _against_baseline(row.row, verdicts)
-        lines = [self._cells(row, label, sound, str(len(sound)) if row.jobs else "", runs_state(row), baseline)]
+        lines = [self._cells(row, label, sound, _count(row, sound), runs_state(row), baseline)]
         if external:
             # One mean never goes over runs of both kinds.
             state = "external" if sound else f"external; {runs_state(row)}"
             line = self._cells(row, f"{label} {EXTERNAL}", external, str(len(external)), state, "")
             lines = [*lines, line] if sound else [line]
         return lines
+
+    def waiting(self, rows: Sequence[RowResult]) -> Grid | None:
+        """Rows that have not run, and why where that is more than that nobody ran them; None where all have."""
+        if not rows:
+            return None
+        columns = (Column("method"), Column("W/A"), *([Column("detector")] if self.detectors else []), Column("why"))
+        lines = tuple(
+            (
+                row.row.label,
+                str(row.row.bits),
+                *([row.row.detector] if self.detectors else []),
+                "" if (why := runs_state(row)) == "absent" else why.removeprefix("not run: "),
+            )
+            for row in rows
+        )
+        return filled(Grid(columns, lines, f"Not run: {len(rows)} {'row' if len(rows) == 1 else 'rows'}"))
 
     def _cells(
         self, row: RowResult, label: str, records: Sequence[Record], runs: str, state: str, baseline: str
@@ -176,9 +213,23 @@ class _Columns:
             *(mean_cell(records, name) for name in self.measured),
             *([best_cell(records, self.measured[0])] if self.best else []),
             runs,
-            state,
+            *([state] if self.states else []),
             *([] if self.committed else [baseline]),
         )
+
+
+def has_run(row: RowResult) -> bool:
+    """Whether there is something to show of a row, be it a failure."""
+    return any(job.record is not None or job.state == "failed" for job in row.jobs) or any(
+        external.record is not None for external in row.external
+    )
+
+
+def _count(row: RowResult, sound: Sequence[Record]) -> str:
+    """`3`; `1 of 3` while others are planned; empty for a row that is reported only."""
+    if not row.jobs:
+        return ""
+    return f"{len(sound)} of {len(row.jobs)}" if 0 < len(sound) < len(row.jobs) else str(len(sound))
 
 
 def _against_baseline(row: Row, verdicts: list[Verdict]) -> str:

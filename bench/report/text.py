@@ -21,15 +21,14 @@ def grid_text(grid: Grid) -> str:
 
 def _parts(one: Table) -> Iterator[str]:
     yield fold(one.title)
-    yield fold(f"Suite {one.suite}, tier {one.tier}, {one.data}.")
+    yield fold(one.answer)
+    yield fold(f"Measured on {one.data}, tier {one.tier}; suite {one.suite}.")
     if one.caution is not None:
         yield fold(one.caution)
     yield grid_text(one.measured)
-    yield from map(grid_text, one.claims)
-    if one.paper is not None:
-        yield grid_text(one.paper)
-    if one.notes:
-        yield _list(one.notes)
+    yield from map(grid_text, filter(None, (one.waiting, *one.claims, one.paper)))
+    if one.notes or one.on_claims:
+        yield _list((*one.notes, *one.on_claims))
     if one.provenance:
         yield f"Where these numbers come from:\n{_list(one.provenance)}"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bench.data.load import kind_of
 from bench.report.layout import spans
-from bench.schema.data import DataSpec
 from bench.schema.published import PublishedRow, Quantity
+from bench.schema.suite import TierSpec
 from bench.verdict.faults import fault
 from bench.verdict.gather import JobResult, RowResult
 
@@ -15,9 +15,9 @@ EXTERNAL = "(external)"
 """Behind the name of a row whose numbers are of predictions that were computed elsewhere."""
 
 
-def data_name(data: DataSpec) -> str:
-    """What the numbers were measured on; generated drawings are always called so."""
-    return kind_of(data, Path()).title
+def data_name(tier: TierSpec) -> str:
+    """What the numbers of a tier were measured on; generated drawings are always called so."""
+    return tier.data_title or kind_of(tier.data, Path()).title
 
 
 def percent(fraction: float) -> str:
@@ -35,7 +35,7 @@ def printed(published: PublishedRow | None, name: Quantity) -> str:
 
 
 def runs_state(row: RowResult) -> str:
-    """`ok`, or why each run that is no result is none."""
+    """`ok`, or why each run that is no result is none. Where some have run, those that have not are only counted."""
     if row.row.reported_only is not None:
         return f"not run: {row.row.reported_only}"
     lacking = {result.job.repetition: why for result in row.jobs if (why := why_no_result(result)) is not None}
@@ -46,17 +46,20 @@ def runs_state(row: RowResult) -> str:
     if len(lacking) == len(row.jobs) and len(set(lacking.values())) == 1:
         return lacking[0]
     by_reason: dict[str, list[int]] = {}
-    for repetition, why in lacking.items():
+    told = {repetition: why for repetition, why in lacking.items() if why != "absent"}
+    if not told:
+        return _restored(row)
+    for repetition, why in told.items():
         by_reason.setdefault(why, []).append(repetition)
     seeds = "; ".join(f"{_seeds(repetitions)} {why}" for why, repetitions in by_reason.items())
     return f"{len(row.jobs) - len(lacking)} of {len(row.jobs)} ok; {seeds}"
 
 
 def _restored(row: RowResult) -> str:
-    number = sum(result.restored for result in row.jobs)
-    if not number:
+    restored = [result.restored for result in row.jobs if result.record is not None]
+    if not any(restored):
         return "ok"
-    return "ok, restored from the baseline" if number == len(row.jobs) else f"ok, {number} restored from the baseline"
+    return f"ok, {'' if all(restored) else f'{sum(restored)} '}restored from the baseline"
 
 
 def _seeds(repetitions: list[int]) -> str:
@@ -73,9 +76,20 @@ def why_no_result(result: JobResult) -> str | None:
 
 
 def grouped(pairs: Iterable[tuple[str, str]], among: int) -> list[str]:
-    """Texts with the rows that each is true of; a text that is true of all `among` rows stands alone."""
+    """Texts with the rows that each is true of. One that is true of all `among` rows stands alone; of one that is true
+    of most, the other rows are named."""
     rows: dict[str, list[str]] = {}
     for row, text in pairs:
         if row not in rows.setdefault(text, []):
             rows[text].append(row)
-    return [text if len(found) == among else f"{', '.join(found)}: {text}" for text, found in rows.items()]
+    known = dict.fromkeys(row for found in rows.values() for row in found)
+    return [f"{_whom(found, [*known], among)}{text}" for text, found in rows.items()]
+
+
+def _whom(found: list[str], known: list[str], among: int) -> str:
+    if len(found) == among:
+        return ""
+    others = [row for row in known if row not in found]
+    if len(known) == among and len(others) < len(found) / 2:
+        return f"All rows but {', '.join(others)}: "
+    return f"{', '.join(found)}: "

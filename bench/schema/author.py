@@ -7,13 +7,14 @@ whole form check that nothing is missing in the end.
 """
 
 from collections.abc import Collection
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic import ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic_core import CoreSchema, core_schema
 
-from bench.schema.base import Slug, Spec, Text
+from bench.schema.base import Slug, Spec, Text, field_docs
 from bench.schema.claim import Claim
 from bench.schema.methods import BUILTIN
 from bench.schema.placement import Pins, Policy
@@ -48,7 +49,10 @@ WrittenMethod = Annotated[
 class _Form(Spec):
     """Base of the models that are made here; their fields bring their descriptions along."""
 
-    model_config = ConfigDict(use_attribute_docstrings=False)
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """They have no source in which a docstring could stand."""
+        return handler(schema)
 
 
 def _derived(
@@ -61,8 +65,15 @@ def _derived(
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         default = ... if name in needed else None
-        fields[name] = (field.rebuild_annotation(), Field(default=default, description=field.description))
+        described = Field(default=default, json_schema_extra=partial(_describe, model, name))
+        fields[name] = (field.rebuild_annotation(), described)
     return {"__base__": base, "__doc__": doc, **{k: v for k, v in (fields | own).items() if v is not None}}
+
+
+def _describe(model: type[Spec], name: str, schema: dict[str, Any]) -> None:
+    """Give a field's schema the description of the model's field."""
+    if (text := field_docs(model).get(name)) is not None:
+        schema["description"] = text
 
 
 _PINS = Field(default=None, description="Counts of the placement, for every tier or by tier; instead of the policy's.")

@@ -40,11 +40,23 @@ def _families(suite: Suite) -> Iterator[Fault]:
             elif claim in families:
                 yield Fault(at, f"claim {claim!r} is in family {families[claim]!r} already")
             families.setdefault(claim, name)
-        if family.over == "images":
-            yield from below(("evidence", "families", name), _over_images(suite, name))
+        check = _over_images if family.over == "images" else _over_repetitions
+        yield from below(("evidence", "families", name), check(suite, name))
     for i, claim_id in enumerate(known):
         if suite.evidence.families and claim_id not in families:
             yield Fault(("claims", i, "id"), f"claim {claim_id!r} is in no family of `evidence`")
+
+
+def _over_repetitions(suite: Suite, name: str) -> Iterator[Fault]:
+    """A row with fewer repetitions than the tier's could never give all pairs of the plan."""
+    assert suite.evidence is not None
+    claims, rows = {claim.id: claim for claim in suite.claims}, {row.id: row for row in suite.rows}
+    for k, claim in enumerate(suite.evidence.families[name].claims):
+        for row in (rows[row] for row in (claims[claim].rows if claim in claims else ()) if row in rows):
+            for tier, spec in suite.tiers.items():
+                if spec.is_repeated(row) and (own := spec.repetitions(row)) < spec.seeds:
+                    text = f"claim {claim!r} is over {spec.seeds} repetitions at tier {tier}, but row {row.id!r}"
+                    yield Fault(("claims", k), f"{text} has {own}")
 
 
 def _over_images(suite: Suite, name: str) -> Iterator[Fault]:

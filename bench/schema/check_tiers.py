@@ -1,5 +1,6 @@
 """What must fit between a tier and the rows that run at it, and inside its parts."""
 
+import difflib
 from collections.abc import Iterator
 
 from bench.schema.catalog import is_detector
@@ -17,8 +18,8 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
     yield from _lacking(tier, runs)
     for row in runs:
         trained = tier.recipe(row) is not None
-        if row.detector not in tier.detectors:
-            continue
+        if row.detector not in tier.detectors or (row.recipe is not None and row.recipe not in tier.recipes):
+            continue  # said already
         scale = tier.scale(row)
         if not trained and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
             text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
@@ -47,7 +48,9 @@ def _lacking(tier: TierSpec, runs: list[Row]) -> Iterator[Fault]:
             yield Fault(("detectors",), f"row {row.id!r} wants detector {name!r}, which the tier lacks")
     for recipe, row in {row.recipe: row for row in reversed(runs)}.items():
         if recipe is not None and recipe not in tier.recipes:
-            yield Fault(("recipes",), f"row {row.id!r} wants recipe {recipe!r}, which the tier lacks")
+            near = difflib.get_close_matches(recipe, tier.recipes, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield Fault(("recipes",), f"row {row.id!r} wants recipe {recipe!r}, which the tier lacks{hint}")
     quantized = [row for row in runs if not row.bits.is_fp]
     if quantized and tier.calibration is None:
         yield Fault((), f"row {quantized[0].id!r} has quantizers, so the tier needs `calibration`")

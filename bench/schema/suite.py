@@ -4,10 +4,11 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.schema.base import Count, Slug, Spec, Text
 from bench.schema.bits import Bits
+from bench.schema.categories import SHAPES
 from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale, Init
@@ -58,6 +59,8 @@ class Row(Spec):
     """By tier: how many quantizers the placement must have. A row with other counts fails before it trains."""
     published: str | None = None
     """Id of the published row in the suite's table."""
+    repetitions: Count | None = None
+    """So many at most, where the tier has more: enough for a row that no claim over repetitions names."""
     scored: Literal["test", "tune"] = "test"
     """The split that the row is scored on. `tune` is for choosing schedules: no claim or verdict uses such a row."""
     once: bool = False
@@ -97,6 +100,8 @@ class TierSpec(Spec):
     """The scale at which a suite runs; it changes data, scale and schedule, never a method."""
 
     data: DataSpec
+    data_title: Text | None = None
+    """What tables and the report call the data; by default a name made of its folders. It changes no job."""
     metric: Metric
     detectors: dict[str, DetectorScale] = Field(min_length=1)
     """By name of the catalogue: the detectors that rows name, and how they are scaled at this tier."""
@@ -121,6 +126,12 @@ class TierSpec(Spec):
     groups: dict[GroupName, CategoryGroup] = {}
     """By name: groups of categories at this tier, beside those of the suite or in place of them."""
 
+    @model_validator(mode="after")
+    def _drawings_are_called_so(self) -> "TierSpec":
+        if self.data_title is not None and self.data.kind in SHAPES:
+            raise ValueError("`data_title` is for data of your own: generated drawings are always called so")
+        return self
+
     def scale(self, row: Row) -> DetectorScale:
         """The row's detector, with the init that the row starts from; KeyError where the tier lacks the detector."""
         scale, init = self.detectors[row.detector], self.inits.get(row.id)
@@ -143,6 +154,10 @@ class TierSpec(Spec):
     def recipe(self, row: Row) -> Recipe | None:
         """How the row is trained; None where it is not."""
         return self.recipes.get(row.recipe or "")
+
+    def repetitions(self, row: Row) -> int:
+        """How often the row runs."""
+        return min(self.seeds, row.repetitions or self.seeds) if self.is_repeated(row) else 1
 
     def is_repeated(self, row: Row) -> bool:
         """Whether the row runs more than once. A row that starts from no other does so with checkpoints of its own.

@@ -28,14 +28,16 @@ class Drawn:
         return self.images
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[seed] for seed in range(self.images))
+
+    def __getitem__(self, seed: int) -> dict[str, Any]:
         from bench.run.inspect import empty_batch
 
-        for seed in range(self.images):
-            generator = torch.Generator().manual_seed(seed)
-            batch = empty_batch(self.side, self.side)
-            coarse = torch.rand(1, 3, self.side // 8, self.side // 8, generator=generator) * 255
-            image = torch.nn.functional.interpolate(coarse, (self.side, self.side), mode="bilinear")[0]
-            yield {**batch, "inputs": [image.to(torch.uint8)]}
+        generator = torch.Generator().manual_seed(seed)
+        batch = empty_batch(self.side, self.side)
+        coarse = torch.rand(1, 3, self.side // 8, self.side // 8, generator=generator) * 255
+        image = torch.nn.functional.interpolate(coarse, (self.side, self.side), mode="bilinear")[0]
+        return {**batch, "inputs": [image.to(torch.uint8)]}
 
 
 class Bench:
@@ -108,15 +110,14 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measured(images: int, side: int) -> list[tuple[str, float, float]]:
+def measured(images: int, side: int) -> Iterator[tuple[str, float, float]]:
     """Of each phase its name, seconds of processor time, and the highest memory until its end, GiB."""
     torch.set_num_threads(1)
-    bench, found = Bench(images, side), []
+    bench = Bench(images, side)
     for name, phase in PHASES.items():
         begin = time.process_time()
         phase(bench)
-        found.append((name, time.process_time() - begin, peak()))
-    return found
+        yield name, time.process_time() - begin, peak()
 
 
 def main() -> None:
@@ -124,12 +125,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--side", type=int, default=SIDE, help="px")
     args = parser.parse_args()
-    found = measured(args.images, args.side)
     print(f"RetinaNet-R18, {args.images} images of {args.side} px, one thread\n")
-    print("| phase | s | FP passes | highest memory, GiB |\n|---|--:|--:|--:|")
-    for name, seconds, memory in found:
-        print(f"| {name} | {seconds:.1f} | {seconds / found[0][1]:.1f} | {memory:.2f} |")
-    print(f"\nasked: at most {GIB_ALLOWED} GiB; {'met' if found[-1][2] <= GIB_ALLOWED else 'not met'}")
+    print("| phase | s | FP passes | highest memory, GiB |\n|---|--:|--:|--:|", flush=True)
+    unit = 0.0
+    for name, seconds, memory in measured(args.images, args.side):
+        unit = unit or seconds
+        print(f"| {name} | {seconds:.1f} | {seconds / unit:.1f} | {memory:.2f} |", flush=True)
+    print(f"\nasked: at most {GIB_ALLOWED} GiB; {'met' if peak() <= GIB_ALLOWED else 'not met'}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What Fisher information costs: `python tests/benchmarks/fisher_cost.py`, minutes of one core.
 
-First the regulariser's part of a training step: DETR-R50 as in suites/fisher_detr at tier `mini`, batch 16, 4-bit
-weights, processor time of alternating steps with and without it (medians), and the memory that each adds at its peak.
+First the regulariser's part of a training step: Deformable DETR as in suites/fisher_detr at tier `mini`, batch 16,
+weights of 4 bits, processor time of alternating steps with and without it (medians), and the memory each adds.
 Then the Fisher information of a full-width Deformable DETR over 32 images of 512 px: time, and memory in all.
 """
 
@@ -30,7 +30,7 @@ def step(regularised: bool) -> Any:
     from bench.schema.load import load_suite
 
     torch.set_num_threads(1)
-    job = next(j for j in plan(load_suite("fisher_detr/detr", PROJECT), "mini") if j.row.id == "qat-trace-w4")
+    job = next(j for j in plan(load_suite("fisher_detr/deformable", PROJECT), "mini") if j.row.id == "qat-trace-w4")
     protocol = job.protocol
     data = _drawings(protocol.data, 16)
     model: Any = build_detector(protocol.detector.name, protocol.detector.scale, data.classes, 0)

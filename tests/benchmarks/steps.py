@@ -70,7 +70,8 @@ def steps_of(name: str, cache: Path) -> Steps:
     """The steps of one detector."""
     suite, policy = DETECTORS[name]
     tier = load_suite(suite, PROJECT).suite.tiers["mini"]
-    data = tier.data.model_copy(update={"images": tier.data.images.model_copy(update={"train": BATCH})})
+    few = tier.data.images.model_copy(update={"train": BATCH, "tune": 0, "test": 1})
+    data = tier.data.model_copy(update={"images": few})
     images = load(data, "train", PROJECT, cache)
     scale = tier.detectors[name]
     batch = next(iter(train_loader(images, scale.input, RECIPE.augment, BATCH, Draw(0, BATCH))))

@@ -34,7 +34,8 @@ def axis(values: Iterable[float], *, zero: bool = False, about: int = 5, least: 
     found = [value for value in values if math.isfinite(value)] + ([0.0] if zero else [])
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
     if (lacking := max(least, abs(high) * 1e-3, 1e-9) - (high - low)) > 0:
-        low, high = low - lacking / 2, high + lacking / 2
+        below = lacking / 2 if low < 0 else min(lacking / 2, low)  # what is never negative has no such ticks
+        low, high = low - below, high + lacking - below
     step = _round_step((high - low) / about)
     low, high = step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9)
     marks = [low + k * step for k in range(round((high - low) / step) + 1)]

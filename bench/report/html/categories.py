@@ -59,9 +59,13 @@ def categories(section: Section) -> Categories | None:
 
 
 def control_of(section: Section, row: Row) -> str | None:
-    """The row that it is compared with: that of the suite's `regime`, else the one it starts from."""
+    """The row that it is compared with: that which the suite's `regime` names for it, or for a row of its detector,
+    bits and schedule; else the one it starts from."""
     suite = section.results.located.suite
-    return next((limit.reference for limit in suite.regime if limit.row == row.id), row.start)
+    limits = {limit.row: limit.reference for limit in reversed(suite.regime)}
+    alike = (suite.row(name) for name in limits)
+    found = (one.id for one in alike if (one.detector, one.bits, one.recipe) == (row.detector, row.bits, row.recipe))
+    return limits.get(row.id) or limits.get(next(found, ""), row.start)
 
 
 def by_category(row: RowResult, metric: str) -> Mapping[str, float]:

@@ -58,7 +58,7 @@ def fact(name: str, value: Any) -> Fact:
     if isinstance(value, Mapping) and value:
         return _mapping(name, value)
     if isinstance(value, list | tuple) and len(value) >= FEW:
-        if all(_is_number(v) for v in value):
+        if all(map(_is_number, value)) and not all(isinstance(v, int) for v in value):  # a list of counts is no curve
             return _curve(name, "step", [(float(k), float(v)) for k, v in enumerate(value, 1)])
         if all(isinstance(v, list | tuple) and len(v) == 2 and all(map(_is_number, v)) for v in value):
             return _curve(name, "x", sorted((float(a), float(b)) for a, b in value))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bench.report.claim_words import WORDS, slug
+from bench.report.claim_words import WORDS, gain, slug
 from bench.report.html.axis import Axis, axis, signed
 from bench.report.sections import Section
 from bench.verdict.claims import ClaimVerdict
@@ -62,7 +62,7 @@ def _mark(found: ClaimVerdict, scale: Axis) -> Mark:
         found,
         WORDS[found.status].sign,
         slug(found.status),
-        _words(found),
+        gain(found),
         "" if published is None else f"+{published:g}",
         at(answer.mean),
         at(answer.lower if found.family else None),
@@ -70,13 +70,3 @@ def _mark(found: ClaimVerdict, scale: Axis) -> Mark:
         at(published),
         tuple((scale.at(value), f"repetition {n}: {signed(value)}") for n, value in runs),
     )
-
-
-def _words(found: ClaimVerdict) -> str:
-    answer = found.answer
-    if answer.mean is None:
-        return "no result"
-    if answer.lower is None or answer.upper is None or not found.family:
-        return f"{signed(answer.mean)}, no interval"
-    over = f", over {answer.n} images" if found.over == "images" else ""
-    return f"{signed(answer.mean)}, between {signed(answer.lower)} and {signed(answer.upper)}{over}"

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from bench.report import answers
-from bench.report.claim_words import WORDS, slug
+from bench.report.claim_words import WORDS, gain, slug
 from bench.report.html import (
     agreement,
     axis,
@@ -22,6 +22,7 @@ from bench.report.html import (
     provenance,
     rows,
 )
+from bench.report.notes import processor
 from bench.report.sections import Section, grouped
 
 TEMPLATES = Environment(
@@ -31,6 +32,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.globals["signed"] = axis.signed  # macros that are imported see nothing else
 
 
 def render(sections: Sequence[Section], command: str, revision: str | None, images: str | None = None) -> str:
@@ -48,8 +50,9 @@ def render(sections: Sequence[Section], command: str, revision: str | None, imag
         slug=slug,
         answer=answers.answer,
         headlines=answers.headlines,
-        overview=answers.overview,
-        signed=axis.signed,
+        standing=answers.standing,
+        where=answers.where,
+        gain=gain,
         forests=forest.forests,
         rows=rows.rows,
         agreement=agreement.agreement,
@@ -57,6 +60,7 @@ def render(sections: Sequence[Section], command: str, revision: str | None, imag
         training=curves.training,
         told=facts.told,
         runs_of=provenance.runs_of,
+        processor=processor,
         environments=provenance.environments(sections),
         record_key=provenance.key,
         records=_script(provenance.raw_records(sections)),

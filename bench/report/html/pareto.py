@@ -9,6 +9,7 @@ from bench.errors import BenchError
 from bench.report.html.axis import Axis, axis, log_axis, short
 from bench.report.html.rows import headline, label
 from bench.report.make import cost_file
+from bench.report.notes import is_stale
 from bench.report.sections import Section
 from bench.verdict.faults import sound_runs
 
@@ -26,6 +27,8 @@ class Point(NamedTuple):
     ap: float
     bytes: int
     bops: int
+    earlier: bool
+    """Whether its runs are of an earlier protocol."""
 
     def cost(self, kind: Kind) -> int:
         """In bytes or in bit operations."""
@@ -39,7 +42,15 @@ class Cloud(NamedTuple):
     x: Axis
     y: Axis
     places: tuple[tuple[Point, float, float, bool, str], ...]
-    """Each point with its place and whether no other one is both cheaper and better; its words."""
+    """Each point with its place and whether no other one is both cheaper and better; its words. Those stand last, so
+    that they are drawn above the others."""
+
+    @property
+    def front(self) -> list[Point]:
+        """Those points, from the cheapest."""
+        return sorted(
+            (point for point, _, _, front, _ in self.places if front), key=lambda point: point.cost(self.kind)
+        )
 
 
 class Field(NamedTuple):
@@ -54,12 +65,13 @@ class Field(NamedTuple):
 
 
 def fields(sections: Sequence[Section]) -> list[Field]:
-    """By data set, tier and metric; only rows whose cost was kept and that have a result."""
-    found: dict[tuple[str, str, str], list[Point]] = {}
+    """By data set, tier and metric; only rows whose cost was kept and that have a result on the test split."""
+    found: dict[tuple[str, str, str], dict[str, Point]] = {}
     for section in sections:
-        key = (section.tier, section.table.data, headline(section))
-        found.setdefault(key, []).extend(_points(section))
-    return [_field(key, points) for key, points in found.items() if len(points) > 1]
+        own = found.setdefault((section.tier, section.table.data, headline(section)), {})
+        for runs, point in _points(section):
+            own.setdefault(runs, point)  # suites may share a job, which is one point
+    return [_field(key, [*points.values()]) for key, points in found.items() if len(points) > 1]
 
 
 def costs(section: Section) -> dict[str, dict[str, int]]:
@@ -74,15 +86,20 @@ def costs(section: Section) -> dict[str, dict[str, int]]:
         raise BenchError(f"{path}: cannot be read; `qdet-bench show SUITE --cost --keep` writes it anew") from None
 
 
-def _points(section: Section) -> Iterator[Point]:
+def _points(section: Section) -> Iterator[tuple[str, Point]]:
+    """Of each row what names its runs, and its point."""
     known, metric = costs(section), headline(section)
     for row in section.results.rows:
         runs = sound_runs(row)
-        if runs and row.row.id in known:
+        if runs and row.row.id in known and row.row.scored == "test":
             ap = fmean(100 * run.metrics[metric] for run in runs)
             cost = known[row.row.id]
             anchor = section.anchor(row.row.id)
-            yield Point(label(row.row), section.name, row.row.detector, anchor, ap, cost["bytes"], cost["bops"])
+            earlier = any(map(is_stale, row.jobs))
+            point = Point(
+                label(row.row), section.name, row.row.detector, anchor, ap, cost["bytes"], cost["bops"], earlier
+            )
+            yield " ".join(f"{run.identity}-{run.environment_key}" for run in runs), point
 
 
 def _field(key: tuple[str, str, str], points: list[Point]) -> Field:
@@ -104,7 +121,7 @@ def _cloud(kind: Kind, points: Sequence[Point], y: Axis) -> Cloud:
         )
         for point in points
     )
-    return Cloud(kind, x, y, places)
+    return Cloud(kind, x, y, tuple(sorted(places, key=lambda place: place[3])))
 
 
 def on_front(point: Point, points: Sequence[Point], kind: Kind) -> bool:

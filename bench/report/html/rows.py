@@ -49,6 +49,11 @@ class Rows(NamedTuple):
     scale: Axis
     strips: tuple[Strip, ...]
 
+    @property
+    def repeated(self) -> bool:
+        """Whether points say more than the table does."""
+        return any(len(strip.runs) > 1 for strip in self.strips)
+
 
 def headline(section: Section) -> str:
     """The metric that stands first."""
