@@ -24,8 +24,6 @@ def tier_faults(tier: TierSpec, suite: Suite) -> Iterator[Fault]:
         if not trained and row.start is None and scale.init.kind not in ("checkpoint", "onnx"):
             text = f"row {row.id!r} has neither recipe nor start, so the detector must be a checkpoint"
             yield Fault((*_init_of(row, tier), "kind"), text)
-        elif trained and row.once:
-            yield Fault((), f"row {row.id!r} is trained, so it must not be `once`: its repetitions differ by training")
         elif trained and (reason := untrainable(scale)) is not None:
             yield Fault((*_init_of(row, tier), "kind"), f"row {row.id!r} has a recipe, but {reason}")
     for name, scale in tier.detectors.items():

@@ -63,8 +63,6 @@ class Row(Spec):
     """So many at most, where the tier has more: enough for a row that no claim over repetitions names."""
     scored: Literal["test", "tune"] = "test"
     """The split that the row is scored on. `tune` is for choosing schedules: no claim or verdict uses such a row."""
-    once: bool = False
-    """Whether the row runs once, however many repetitions the tier has; only of a row that is not trained."""
     reported_only: str | None = None
     """If given, the row is not run, and this is why: it is shown with its published number, or with predictions of
     another tool that were submitted to it."""
@@ -165,8 +163,6 @@ class TierSpec(Spec):
         A checkpoint that is not trained here is the same at every repetition; what it is quantized by is not, since
         each repetition draws its calibration images.
         """
-        if row.once:
-            return False
         if row.start is not None or not row.bits.is_fp:
             return True
         return self.checkpoints == "own" and self.recipe(row) is not None

@@ -84,9 +84,8 @@ def pair_up(results: Results, rows: Sequence[str], metric: str, groups: Groups =
     `groups` are those that the metric may be of.
     """
     runs = {row: runs_of(results, row, metric, groups) for row in dict.fromkeys(rows)}
-    suite, spec = results.located.suite, results.located.suite.tiers[results.tier]
-    # A row that is declared to run once has the calibration images of the first repetition alone.
-    once = {row for row in runs if not (spec.is_repeated(suite.row(row)) or suite.row(row).once)}
+    spec = results.located.suite.tiers[results.tier]
+    once = {row for row in runs if not spec.is_repeated(results.located.suite.row(row))}
     repeated = sorted({n for row, found in runs.items() if row not in once for n in found})
     for row in once:
         if 0 in runs[row]:
