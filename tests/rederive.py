@@ -198,6 +198,9 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
     if not all((row, 0) in found.counted for row in claim.rows):
         return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
     sides = [found.counted[row, 0] for row in claim.rows]
+    ours = [row for row in claim.rows if found.suite.row(row).reported_only is None]
+    if len({found.counted[row, 0]["provenance"]["source"] for row in ours}) > 1:
+        return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
     group, _, metric = claim.metric.rpartition(".")
     own = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
     points = [
