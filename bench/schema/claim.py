@@ -32,6 +32,8 @@ class Claim(Spec):
     within: tuple[Slug, ...] = ()
     """Limits of `regime`, by `id` or row. If one of them is not kept, the claim is reported as out of the paper's
     regime."""
+    gates: bool = True
+    """Whether pytest's test of the claim fails where the claim does. Of an open question either answer is a result."""
 
     @model_validator(mode="after")
     def _as_many_rows(self) -> "Claim":
