@@ -223,7 +223,7 @@ def test_show_says_what_is_claimed(tmp_path: Path, capsys: pytest.CaptureFixture
     suite = suite_of(tmp_path, [{**CLAIM, "within": ["lsq"]}], regime=[LIMIT])
     assert main(["--root", str(suite.root), "show", suite.name, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["claims"] == [{**CLAIM, "within": ["lsq"]}] and facts["regime"] == [LIMIT]
+    assert facts["claims"] == [{**CLAIM, "within": ["lsq"], "gates": True}] and facts["regime"] == [LIMIT]
 
 
 def test_size_is_judged_at_tier_paper(tmp_path: Path) -> None:

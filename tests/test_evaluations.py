@@ -119,7 +119,7 @@ def test_table_shows_best_beside_last(tmp_path: Path) -> None:
     store_record(suite, job_of(suite, "lsq"), 0.27, evaluations=DURING)
     table = make_table(suite, "mini", committed=False)
     at = [column.heading for column in table.columns].index("best AP")
-    assert [row[at] for row in table.rows] == ["", "", "29.30", ""]
+    assert [row[at] for row in table.rows] == ["", "", "29.30"]
     assert [row[at - 3] for row in table.rows][2] == "27.00 †"
     assert any("chosen on the very images" in note for note in table.notes)
 
