@@ -135,7 +135,7 @@ class Scene:
             else f"gain {answer.mean:+.2f}{ends}, {answer.n} {'images' if found.over == 'images' else 'pairs'}"
         )
         words = ", ".join(filter(None, [f"{found.claim.text}: {found.status}", gain, found.message]))
-        status: dict[str, Status] = {"holds": "passed", "fails": "failed" if found.claim.gates else "passed"}
+        status: dict[str, Status] = {"holds": "passed", "fails": "failed" if found.claim.gates else "undecided"}
         return Outcome(status.get(found.status, "undecided"), words)
 
     def reference(self, row: str) -> Outcome:
