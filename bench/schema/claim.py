@@ -33,7 +33,7 @@ class Claim(Spec):
     """Limits of `regime`, by `id` or row. If one of them is not kept, the claim is reported as out of the paper's
     regime."""
     gates: bool = True
-    """Whether pytest's test of the claim fails where the claim does. That of an open question is skipped, and says so."""
+    """Whether pytest's test of the claim fails where the claim does. An open question's is skipped, and says so."""
 
     @model_validator(mode="after")
     def _as_many_rows(self) -> "Claim":
