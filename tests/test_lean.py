@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -22,8 +23,9 @@ from mmdet.models import data_preprocessors  # noqa: E402
 from mmdet.models import losses as mmdet_losses  # noqa: E402
 from mmdet.models.task_modules import assigners, prior_generators, samplers  # noqa: E402
 
-from bench.detectors.lean import anchors, assign, focal, images, swish  # noqa: E402
+from bench.detectors.lean import anchors, assign, box_math, focal, images, swish  # noqa: E402
 from bench.detectors.lean.exchange import EXCHANGED  # noqa: E402
+from bench.detectors.lean.host import on_host  # noqa: E402
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("User", "Deprecation", "Future")]
 SEEDS = st.integers(0, 2**31)
@@ -323,3 +325,55 @@ def test_a_users_own_subclass_stays_what_it_is() -> None:
     model = torch.nn.ModuleList([Own(), mmdet_losses.FocalLoss()])
     exchange(model)
     assert [type(module) for module in model] == [Own, focal.FusedFocalLoss]
+
+
+def test_targets_are_made_where_the_ground_truth_is_and_sent_to_the_anchors() -> None:
+    """The device `meta` stands for a GPU: what was sent has the shapes, and remembers the values."""
+    head: Any = build_detector("retinanet-r18", small_scale("retinanet-r18"), tuple("abcd"), 0).bbox_head
+    samples, sizes = drawn_batch(64)["data_samples"], [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]
+    truth, facts = [sample.gt_instances for sample in samples], [sample.metainfo for sample in samples]
+    priors, flags = head.get_anchors(sizes, facts, "cpu")
+    *targets, count = head.get_targets(priors, flags, truth, facts)
+    elsewhere = [[level.to("meta") for level in image] for image in priors]
+    *sent, again = head.get_targets(elsewhere, flags, truth, facts)
+    assert again == count > 0
+    for there, here in zip(chain(*sent), chain(*targets), strict=True):
+        assert there.is_meta and there.shape == here.shape and torch.equal(on_host(there), here)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(0, 40))
+def test_boxes_overlaps_and_their_gradients_are_mmdets_to_the_bit(seed: int, rows: int) -> None:
+    from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+    from mmdet.structures.bbox import bbox_overlaps
+
+    generator = torch.Generator().manual_seed(seed)
+    corner, size = (torch.rand(rows, 2, generator=generator) * 50 for _ in range(2))
+    anchors_ = torch.cat([corner, corner + size], 1)
+    deltas = (torch.randn(rows, 4, generator=generator) * 3).requires_grad_()
+    found = []
+    for coder, overlap in (
+        (box_math.DeltaXYWHBBoxCoder(), box_math.aligned_overlaps),
+        (DeltaXYWHBBoxCoder(), lambda a, b: bbox_overlaps(a, b, is_aligned=True)),
+    ):
+        decoded = coder.decode(anchors_, deltas)
+        overlaps = overlap(decoded, anchors_)
+        found.append((decoded, overlaps, *torch.autograd.grad(overlaps.sum() + 0 * decoded.sum(), deltas)))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("weights", ["all", "some", "none"])
+@pytest.mark.parametrize("of", [None, 3.0])
+def test_the_box_loss_and_its_gradient_are_mmdets_to_the_bit(weights: str, of: float | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pred, target = (torch.randn(30, 4, generator=generator) for _ in range(2))
+    kept = {"all": 1.0, "some": 0.5, "none": 0.0}[weights]
+    weight = (torch.rand(30, 1, generator=generator) < kept).float().expand(30, 4)
+    found = []
+    for loss in (box_math.L1Loss(loss_weight=2.0), mmdet_losses.L1Loss(loss_weight=2.0)):
+        logits = pred.clone().requires_grad_()
+        value = loss(logits, target, weight, avg_factor=of)
+        found.append((value, *torch.autograd.grad(value, logits)))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)

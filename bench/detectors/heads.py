@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from bench.detectors.lean.box_math import aligned_overlaps
+from bench.detectors.lean.host import on_host, send
 from bench.detectors.positives import Positives
 
 Calls = list[tuple[dict[str, Any], Any]]
@@ -44,7 +46,7 @@ def _retinanet(head: Any, calls: Calls) -> Positives | None:
         return None
     cls = head.loss_cls(s.logits, s.labels, s.label_weights, reduction_override="none").sum(1)
     reg = head.loss_bbox(s.deltas, s.targets, s.box_weights, reduction_override="none").sum(1)
-    u = _iou(head.bbox_coder.decode(s.anchors, s.deltas), head.bbox_coder.decode(s.anchors, s.targets))
+    u = aligned_overlaps(head.bbox_coder.decode(s.anchors, s.deltas), head.bbox_coder.decode(s.anchors, s.targets))
     n = calls[0][0]["avg_factor"]
     return Positives(cls, reg, s.logits.sigmoid(), s.labels, u, n, n, count)
 
@@ -60,7 +62,9 @@ def _atss(head: Any, calls: Calls) -> Positives | None:
     centerness = head.centerness_target(s.anchors, s.targets)
     reg = head.loss_bbox(boxes, s.targets, weight=centerness, reduction_override="none")
     n = calls[0][0]["avg_factor"]
-    return Positives(cls, reg, s.logits.sigmoid(), s.labels, _iou(boxes, s.targets), n, centerness_sum, count)
+    return Positives(
+        cls, reg, s.logits.sigmoid(), s.labels, aligned_overlaps(boxes, s.targets), n, centerness_sum, count
+    )
 
 
 def _ssd(head: Any, calls: Calls) -> Positives | None:
@@ -74,7 +78,7 @@ def _ssd(head: Any, calls: Calls) -> Positives | None:
     cls = cross_entropy(s.logits, s.labels, reduction="none") * s.label_weights
     beta = head.train_cfg["smoothl1_beta"]
     reg = smooth_l1_loss(s.deltas, s.targets, s.box_weights, beta=beta, reduction="none").sum(1)
-    u = _iou(head.bbox_coder.decode(s.anchors, s.deltas), head.bbox_coder.decode(s.anchors, s.targets))
+    u = aligned_overlaps(head.bbox_coder.decode(s.anchors, s.deltas), head.bbox_coder.decode(s.anchors, s.targets))
     n = calls[0][0]["avg_factor"]
     return Positives(cls, reg, s.logits.softmax(1), s.labels, u, n, n, count)
 
@@ -89,7 +93,7 @@ def _yolox(head: Any, calls: Calls) -> Positives | None:
     (logits, cls_targets), (boxes, targets) = by_loss["loss_cls"][:2], by_loss["loss_bbox"][:2]
     cls = head.loss_cls(logits, cls_targets, reduction_override="none").sum(1)
     reg = head.loss_bbox(boxes, targets, reduction_override="none")
-    return Positives(cls, reg, logits.sigmoid(), labels, _iou(boxes, targets), count, count, count)
+    return Positives(cls, reg, logits.sigmoid(), labels, aligned_overlaps(boxes, targets), count, count, count)
 
 
 @contextmanager
@@ -136,8 +140,8 @@ def _yolox_calls(head: Any) -> Iterator[Calls]:
 def _samples(head: Any, calls: Calls) -> _Samples:
     found = []
     for call, _ in calls:
-        labels = call["labels"].reshape(-1)
-        at = ((labels >= 0) & (labels < head.num_classes)).nonzero().squeeze(1)
+        labels, known = call["labels"].reshape(-1), on_host(call["labels"]).reshape(-1)
+        at = send(((known >= 0) & (known < head.num_classes)).nonzero().squeeze(1), labels.device)
         anchors = call["anchors"] if "anchors" in call else call["anchor"]
         targets = call["bbox_targets"].reshape(-1, 4)[at]
         weights = call["bbox_weights"].reshape(-1, 4)[at] if "bbox_weights" in call else torch.ones_like(targets)
@@ -160,17 +164,9 @@ def _rows(maps: Tensor, width: int) -> Tensor:
     return maps.permute(0, 2, 3, 1).reshape(-1, width) if maps.dim() == 4 else maps
 
 
-def _iou(boxes: Tensor, targets: Tensor) -> Tensor:
-    """[P, 4] and [P, 4] -> [P]."""
-    from mmdet.structures.bbox import bbox_overlaps
-
-    overlaps: Tensor = bbox_overlaps(boxes, targets, is_aligned=True)
-    return overlaps
-
-
 def _count(labels: Tensor) -> Tensor:
     """Runs in every process, also in one without positive samples: it talks to the others."""
-    return _mean(torch.tensor(float(len(labels)), device=labels.device)).clamp(min=1)
+    return _mean(torch.full((), float(len(labels)), device=labels.device)).clamp(min=1)
 
 
 def _mean(value: Any) -> Tensor:

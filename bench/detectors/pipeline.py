@@ -14,8 +14,8 @@ from bench.errors import BenchError
 from bench.schema.detector import Input
 from bench.schema.recipe import Augment
 
-KEPT_BYTES = 512 * 2**20
-"""Decoded images that a loader may keep."""
+KEPT_BYTES = (4096 if torch.cuda.is_available() else 512) * 2**20
+"""Decoded images that a loader may keep; a step on a GPU takes no longer than decoding its images."""
 
 
 class Draw(NamedTuple):

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from bench.engine.evaluations import Evaluations
+from bench.engine.losses import Losses
 from bench.engine.order import Logger
 from bench.records.record import Asked
 from bench.records.store import LOCAL
@@ -38,14 +39,14 @@ class Curves(Hook):  # type: ignore[misc]
     priority = "LOWEST"
     """After the evaluation of the step."""
 
-    def __init__(self, done: int, losses: list[float], evaluations: Evaluations) -> None:
+    def __init__(self, done: int, losses: Losses, evaluations: Evaluations) -> None:
         self.done, self.losses, self.evaluations = done, losses, evaluations
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Steps count from 1."""
         step = self.done + runner.iter + 1
         rate = runner.optim_wrapper.optimizer.param_groups[0]["lr"]
-        runner.visualizer.add_scalars({"loss": self.losses[-1], "learning_rate": rate}, step)
+        runner.visualizer.add_scalars({"loss": self.losses.read()[-1], "learning_rate": rate}, step)
         found = self.evaluations.found
         if found and found[-1].step == step:
             runner.visualizer.add_scalars(

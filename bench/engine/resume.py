@@ -9,6 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from bench.engine.losses import Losses
 from bench.errors import BenchError
 from bench.records.files import write_atomically
 
@@ -22,7 +23,7 @@ class Snapshots(Hook):  # type: ignore[misc]
 
     priority = "VERY_LOW"
 
-    def __init__(self, path: Path, every: int | None, losses: list[float]) -> None:
+    def __init__(self, path: Path, every: int | None, losses: Losses) -> None:
         self.path, self.every, self.losses = path, every, losses
         self.state = self._read()
         self.done: int = self.state["done"] if self.state else 0
@@ -34,7 +35,7 @@ class Snapshots(Hook):  # type: ignore[misc]
             return
         runner.model.load_state_dict(self.state["model"])
         runner.optim_wrapper.optimizer.load_state_dict(self.state["optimizer"])
-        self.losses[:] = self.state["losses"]
+        self.losses.known[:] = self.state["losses"]
         torch.set_rng_state(self.state["torch"])
         random.setstate(_python_state(self.state["python"]))
         np.random.set_state(("MT19937", self.state["numpy"].numpy().astype(np.uint32), *self.state["numpy_tail"]))
@@ -51,7 +52,7 @@ class Snapshots(Hook):  # type: ignore[misc]
             "done": done,
             "model": runner.model.state_dict(),
             "optimizer": runner.optim_wrapper.optimizer.state_dict(),
-            "losses": list(self.losses),
+            "losses": list(self.losses.read()),
             "torch": torch.get_rng_state(),
             "python": [version, list(internal), gauss],
             "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),

@@ -1,14 +1,14 @@
 """Training of one job through mmengine's Runner: our schedule, our progress, and a stop at the first NaN."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from bench.detectors.positives import Reshape, reshaped
 from bench.engine.curves import Curves
 from bench.engine.evaluations import Evaluations, Score
+from bench.engine.losses import Losses
 from bench.engine.rate import Lengths, factor
 from bench.engine.resume import Snapshots
-from bench.engine.world import mean
 from bench.errors import BenchError
 from bench.processes import world
 from bench.quantization.apply import STATE, freeze_quantizers
@@ -62,7 +62,7 @@ class _Watch(Hook):  # type: ignore[misc]
     def __init__(self, recipe: Recipe, total: int, progress: Progress) -> None:
         self.frozen_norm = recipe.batch_norm == "frozen"
         self.total, self.progress = total, progress
-        self.losses: list[float] = []
+        self.losses = Losses()
 
     @property
     def done(self) -> float:
@@ -77,11 +77,28 @@ class _Watch(Hook):  # type: ignore[misc]
                     module.eval()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        loss = mean(float(outputs["loss"].detach()))
-        if not torch.isfinite(torch.tensor(loss)):
-            raise BenchError(f"the loss became {loss} at step {len(self.losses) + 1}")
-        self.losses.append(loss)
-        self.progress(len(self.losses), self.total, loss)
+        if self.losses.add(outputs["loss"]) or len(self.losses) == self.total:
+            known = self.losses.read()
+            self.progress(len(known), self.total, known[-1])
+
+
+class _Info(RuntimeInfoHook):  # type: ignore[misc]
+    """mmengine's, without its copies of losses and rates, for which each step would wait."""
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        runner.message_hub.update_info("iter", runner.iter)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        pass
+
+
+class _OptimWrapper(OptimWrapper):  # type: ignore[misc]
+    """mmengine's, which would wait for the norm of the gradients to write it down."""
+
+    def _clip_grad(self) -> None:
+        held = (p for group in self.optimizer.param_groups for p in group["params"])
+        if params := [p for p in held if p.requires_grad and p.grad is not None]:
+            self.clip_func(params, **self.clip_grad_kwargs)
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]
@@ -133,7 +150,7 @@ def train(
         train_dataloader=loader(snapshots.done),
         train_cfg=dict(by_epoch=False, max_iters=lengths.total - snapshots.done),
         optim_wrapper=_optimizer(recipe, {}),
-        default_hooks=dict(timer=None, logger=None, checkpoint=None, sampler_seed=None),
+        default_hooks=dict(runtime_info=_Info(), timer=None, logger=None, checkpoint=None, sampler_seed=None),
         custom_hooks=[watch, evaluations, snapshots, *sent],
         randomness=dict(seed=seed, deterministic=True),
         experiment_name=folder.name,
@@ -152,9 +169,11 @@ def train(
             runner.train()
         except RuntimeError as error:
             # Where a loss is about to overflow, YOLOX's assigner fails first, and on a GPU says nothing of use.
-            last = ", ".join(f"{loss:.4g}" for loss in watch.losses[-3:]) or "none"
+            with suppress(RuntimeError):
+                watch.losses.read()
+            last = ", ".join(f"{loss:.4g}" for loss in watch.losses.known[-3:]) or "none"
             raise RuntimeError(f"step {len(watch.losses) + 1}, last losses {last}: {error}") from error
-    return Trained(watch.losses, tuple(evaluations.found))
+    return Trained(watch.losses.read(), tuple(evaluations.found))
 
 
 def _deterministic() -> None:
@@ -237,7 +256,7 @@ def _optimizer(recipe: Recipe, groups: dict[str, Group]) -> dict[str, Any]:
         optimizer["betas"] = tuple(o.betas)
     custom = {name: dict(lr_mult=group.lr, decay_mult=group.decay) for name, group in groups.items()}
     return dict(
-        type="OptimWrapper",
+        type=_OptimWrapper,
         optimizer=optimizer,
         clip_grad=dict(max_norm=recipe.clip) if recipe.clip else None,
         paramwise_cfg=dict(norm_decay_mult=o.norm_decay, bias_decay_mult=o.bias_decay, custom_keys=custom),

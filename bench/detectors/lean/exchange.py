@@ -2,14 +2,15 @@
 
 from mmcv.cnn.bricks.swish import Swish
 from mmdet.models import data_preprocessors, dense_heads, losses
-from mmdet.models.task_modules import assigners, prior_generators, samplers
+from mmdet.models.task_modules import assigners, coders, prior_generators, samplers
 from torch import nn
 
-from bench.detectors.lean import anchors, assign, focal, heads, images, swish
+from bench.detectors.lean import anchors, assign, box_math, focal, heads, images, swish
 
 EXCHANGED: dict[type, type] = {
     data_preprocessors.DetDataPreprocessor: images.DetDataPreprocessor,
     losses.FocalLoss: focal.FusedFocalLoss,
+    losses.L1Loss: box_math.L1Loss,
     dense_heads.RetinaHead: heads.RetinaHead,
     dense_heads.ATSSHead: heads.ATSSHead,
     dense_heads.SSDHead: heads.SSDHead,
@@ -20,6 +21,7 @@ EXCHANGED: dict[type, type] = {
     assigners.MaxIoUAssigner: assign.MaxIoUAssigner,
     assigners.SimOTAAssigner: assign.SimOTAAssigner,
     samplers.PseudoSampler: assign.PseudoSampler,
+    coders.DeltaXYWHBBoxCoder: box_math.DeltaXYWHBBoxCoder,
     Swish: swish.Swish,
 }
 """mmdet's class, and ours in its place: modules, and what modules hold as attributes."""
@@ -34,3 +36,6 @@ def exchange(model: nn.Module) -> None:
         for part in [*vars(module).values(), module]:
             if type(part) in EXCHANGED:
                 part.__class__ = EXCHANGED[type(part)]
+    preparation = getattr(model, "data_preprocessor", None)
+    if isinstance(preparation, images.DetDataPreprocessor):
+        preparation.truth_on_host = type(getattr(model, "bbox_head", None)) is heads.RetinaHead
