@@ -43,6 +43,18 @@ class Told(NamedTuple):
 
 def steps(row: str, tier: str) -> Told:
     """Train STEPS steps of a row of Table I and watch them."""
+    watch = _Watch()
+    drawn_steps("hqod/table1", row, tier, STEPS, watch)
+    return watch.told()
+
+
+def drawn_steps(
+    suite: str, row: str, tier: str, length: int, begin: Callable[..., None], record: bool = True
+) -> list[float]:
+    """Train a row for so many steps on two drawn batches, from arbitrary weights; the losses.
+
+    `begin` is called at the beginning of each step. `record`: whether a GPU may record the model's passes.
+    """
     from conftest import PROJECT
 
     from bench.data.load import load
@@ -50,16 +62,18 @@ def steps(row: str, tier: str) -> Told:
     from bench.detectors.pipeline import Draw, train_loader
     from bench.engine.place import quantize
     from bench.engine.rate import in_steps
+    from bench.engine.recorded import recorded
+    from bench.engine.seeds import seed_all
     from bench.engine.training import train
     from bench.methods.stack import MethodStack
     from bench.plan.jobs import plan
     from bench.schema.load import load_suite
 
-    job = next(job for job in plan(load_suite("hqod/table1", PROJECT), tier) if job.row.id == row)
-    protocol = job.protocol
+    protocol = next(job for job in plan(load_suite(suite, PROJECT), tier) if job.row.id == row).protocol
     assert protocol.recipe is not None
-    recipe = protocol.recipe.model_copy(update={"length": STEPS, "evaluation": None, "warmup": None})
+    recipe = protocol.recipe.model_copy(update={"unit": "step", "length": length, "evaluation": None, "warmup": None})
     few = protocol.data.images.model_copy(update={"train": 2 * recipe.batch, "tune": 0, "test": 1})
+    seed_all(0)
     with tempfile.TemporaryDirectory() as folder:
         images = load(protocol.data.model_copy(update={"images": few}), "train", PROJECT, Path(folder))
         model: Any = build_detector(protocol.detector.name, protocol.detector.scale, images.classes, 0)
@@ -68,17 +82,16 @@ def steps(row: str, tier: str) -> Told:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         if protocol.policy is not None:
             quantize(model, methods, images, protocol, None)
-        watch = _Watch()
-        model.data_preprocessor.register_forward_pre_hook(watch)
+        model.data_preprocessor.register_forward_pre_hook(begin)
 
         def loader(done: int) -> Any:
-            draw = Draw(0, STEPS * recipe.batch)
+            draw = Draw(0, length * recipe.batch)
             return train_loader(images, protocol.detector.scale.input, recipe.augment, recipe.batch, draw)
 
         lengths = in_steps(recipe, 2 * recipe.batch)
         extra = methods.regularisers, methods.reshapes
-        train(model, loader, recipe, lengths, 0, Path(folder) / "work", *extra, dict, lambda *_: None)
-    return watch.told()
+        with recorded(model, methods.repeats and record):
+            return train(model, loader, recipe, lengths, 0, Path(folder) / "work", *extra, dict, lambda *_: None).losses
 
 
 class _Watch:
@@ -128,10 +141,11 @@ class _Watch:
             warnings.filters[:] = filters
 
         filters = list(warnings.filters)
-        self.undo, warnings.showwarning = undo, show
         warnings.filterwarnings("always", message=".*synchronizing")
         if torch.cuda.is_available():
             torch.cuda.set_sync_debug_mode("warn")
+        # Torch warns of the call itself.
+        self.undo, warnings.showwarning = undo, show
 
     @staticmethod
     def _now() -> float:

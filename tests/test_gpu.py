@@ -159,3 +159,27 @@ def test_the_focal_loss_is_the_cpus() -> None:
     ours, slope = case.run(loss)
     assert abs(ours.cpu() - value) <= 1e-6 * value
     assert (slope.cpu() - gradient).abs().max() <= 1e-6 * gradient.abs().max()
+
+
+RECORDED = [
+    *(("hqod/table1", row) for row in ("fp", "lsq-hqod-w4a4", "aqd-w2a2", "tqt-w4a4", "tqt-fixed-w4a4")),
+    *(("hqod/table2", f"{name}-lsq-hqod-w4a4") for name in ("atss-r50", "ssdlite-mbv2", "yolox-tiny")),
+]
+
+
+@pytest.mark.parametrize(("suite", "row"), RECORDED)
+def test_recorded_passes_compute_the_same(suite: str, row: str) -> None:
+    from gpu_steps import drawn_steps
+
+    ours, plain = (drawn_steps(suite, row, "mini", 12, lambda *_: None, record) for record in (True, False))
+    assert ours == pytest.approx(plain, rel=1e-6)
+    print(f"\n{row}: {'equal to the bit' if ours == plain else 'not equal to the bit'}")
+
+
+@pytest.mark.parametrize("row", ["fp", "lsq-w4a4", "lsq-hqod-w4a4", "aqd-hqod-w2a2"])
+def test_no_step_of_retinanet_waits_for_the_gpu(row: str) -> None:
+    from gpu_steps import steps
+
+    told = steps(row, "mini")
+    assert not told.waits
+    print(f"\n{row}: {1000 * told.step_s:.1f} ms a step, {told.launches:.0f} kernels started by the host")

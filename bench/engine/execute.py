@@ -22,6 +22,7 @@ from bench.engine.curves import backends
 from bench.engine.order import Order
 from bench.engine.place import Placed, quantize
 from bench.engine.rate import in_steps
+from bench.engine.recorded import recorded
 from bench.engine.seeds import seed_all
 from bench.engine.start import load_start
 from bench.engine.training import Trained, train
@@ -176,7 +177,8 @@ class _Run:
         work = self.folder.work
         curves = backends(self.order.log, self.order.root, self.order.asked)
         try:
-            return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress, curves)
+            with recorded(self.model, self.methods.repeats):
+                return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress, curves)
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 

@@ -37,6 +37,7 @@ class MultiLevelBN:
     """Multi-level BN in the head, and nothing else: the full-precision start of AQD."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: MultiLevelOptions | dict[str, Any]) -> None:
         self.options = options_of(MultiLevelOptions, options)
@@ -50,6 +51,7 @@ class AQD(LSQ):
     """Multi-level BN and LSQ (AQD* of HQOD)."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: AqdOptions | dict[str, Any]) -> None:
         self.options: AqdOptions = options_of(AqdOptions, options)

@@ -22,6 +22,7 @@ class HQOD:
     """The two losses, added to the box loss of each positive sample; quantizers are another method's."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: HqodOptions | dict[str, Any]) -> None:
         self.options = options_of(HqodOptions, options)

@@ -24,6 +24,7 @@ class LSQ:
     """Quantizers with learned step sizes; everything else is ordinary training."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: LsqOptions | dict[str, Any]) -> None:
         self.options: LsqOptions = options_of(LsqOptions, options)

@@ -18,6 +18,8 @@ class Method(Protocol):
     `version` is part of a job's identity: raise it when the method computes another number.
     The hooks run in the order in which they stand here. A class that changes what another one quantized says
     `needs_quantizers = True`: in a row it must stand behind the method that makes quantizers.
+    `repeats = True`, in the class itself and not in its base, says that the model does at each training step the same
+    operations, whatever their values: then a GPU may record them once (`bench.engine.recorded`).
     """
 
     version: int

@@ -75,6 +75,14 @@ class MethodStack:
         return [method.reshape_losses for _, method in self._having("reshape_losses")]
 
     @property
+    def repeats(self) -> bool:
+        """Whether every step of training does the same operations on the model, as far as all methods say."""
+        say = all(vars(type(method)).get("repeats", False) for _, method in self._methods)
+        # MQBench's own code looks at its switches, and waits for them.
+        ours = all(getattr(getattr(method, "options", None), "backend", None) is None for _, method in self._methods)
+        return say and ours and not self.regularisers
+
+    @property
     def finishes(self) -> bool:
         """Whether a method changes the model after its training."""
         return bool(self._having("after_training"))

@@ -26,6 +26,7 @@ class TQT:
     """Quantizers with trained thresholds; everything else is ordinary training."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: TqtOptions | dict[str, Any]) -> None:
         self.options = options_of(TqtOptions, options)
@@ -43,6 +44,7 @@ class TqtFixed:
     """MQBench's TQT (00f477d): power-of-two steps found at calibration, of which none is trained."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: TqtFixedOptions | dict[str, Any]) -> None:
         self.options = options_of(TqtFixedOptions, options)

@@ -24,6 +24,7 @@ class Uniform:
     """Quantizers with fixed steps; everything else is ordinary training."""
 
     version = 1
+    repeats = True
 
     def __init__(self, options: UniformOptions | dict[str, Any]) -> None:
         self.options = options_of(UniformOptions, options)

@@ -37,8 +37,8 @@ class L1Loss(losses.L1Loss):  # type: ignore[misc]
         avg_factor: Any = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """As mmdet's: tensors of one shape. Weights that are all zero give a loss and gradients of zero either way."""
-        if weight is None or weight.shape != pred.shape or not pred.numel() or reduction_override == "none":
+        """As mmdet's: tensors of one shape. Weights that are all zero give losses and gradients of zero either way."""
+        if weight is None or weight.shape != pred.shape or not pred.numel():
             loss: Tensor = super().forward(pred, target, weight, avg_factor, reduction_override)
             return loss
         reduced: Tensor = l1_loss(
