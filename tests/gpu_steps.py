@@ -68,10 +68,14 @@ def drawn_steps(
     from bench.methods.stack import MethodStack
     from bench.plan.jobs import plan
     from bench.schema.load import load_suite
+    from bench.schema.recipe import Warmup
 
     protocol = next(job for job in plan(load_suite(suite, PROJECT), tier) if job.row.id == row).protocol
     assert protocol.recipe is not None
-    recipe = protocol.recipe.model_copy(update={"unit": "step", "length": length, "evaluation": None, "warmup": None})
+    # YOLOX diverges without.
+    warmup = Warmup(kind="exponential", length=length, ratio=0.001)
+    changes = {"unit": "step", "length": length, "evaluation": None, "warmup": warmup}
+    recipe = protocol.recipe.model_copy(update=changes)
     few = protocol.data.images.model_copy(update={"train": 2 * recipe.batch, "tune": 0, "test": 1})
     seed_all(0)
     with tempfile.TemporaryDirectory() as folder:
