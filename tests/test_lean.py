@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from importlib import import_module
 from itertools import chain
 from typing import Any
 
@@ -167,6 +168,10 @@ def test_a_second_derivative_is_mmdets() -> None:
     assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-9) and ours.abs().max() > 0
 
 
+NAMES = ("gt_inds", "labels", "max_overlaps")
+"""What an assignment has of each anchor."""
+
+
 def boxes(generator: torch.Generator, count: int, grid: int) -> Tensor:
     """Boxes with corners on a coarse grid, so that overlaps tie."""
     corners = torch.randint(0, grid, (count, 2, 2), generator=generator).float().sort(dim=1).values
@@ -196,7 +201,7 @@ def test_assignment_by_overlap_and_its_samples_are_mmdets_to_the_bit(
         kind(**options).assign(given_, truth, ignored) for kind in (assign.MaxIoUAssigner, assigners.MaxIoUAssigner)
     )
     assert ours.num_gts == theirs.num_gts
-    for name in ("gt_inds", "labels", "max_overlaps"):
+    for name in NAMES:
         mine, its = getattr(ours, name), getattr(theirs, name)
         assert mine.dtype == its.dtype and torch.equal(mine, its), name
     ours, theirs = (kind().sample(theirs, given_, truth) for kind in (assign.PseudoSampler, samplers.PseudoSampler))
@@ -205,6 +210,79 @@ def test_assignment_by_overlap_and_its_samples_are_mmdets_to_the_bit(
         mine = getattr(ours, name)
         same = mine.dtype == value.dtype and torch.equal(mine, value) if isinstance(value, Tensor) else mine == value
         assert same, name
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    SEEDS, st.integers(1, 7), st.integers(1, 300), st.sampled_from([3, 8, 40]), st.sampled_from([1.0, 1 / 7, 1e-4]),
+    st.sampled_from([0.3, 0.7, (0.0, 0.3), (0.1, 0.4)]), st.sampled_from([0.5, 0.7]), st.sampled_from([0.0, 0.2, 0.5]),
+    st.booleans(), st.sampled_from([None, float("nan"), float("inf"), -float("inf"), 1e30]),
+)  # fmt: skip
+def test_the_fused_assignment_is_mmdets_and_the_eager_one_to_the_bit(
+    seed: int, count: int, priors: int, grid: int, scale: float, below: Any, above: float, least: float,
+    low_quality: bool, odd: float | None,
+) -> None:  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [boxes(generator, of, grid) * scale for of in (count, priors)]
+    if odd is not None:
+        for some in drawn:
+            some[torch.rand(some.shape, generator=generator) < 0.05] = odd
+    truth = InstanceData(bboxes=drawn[0], labels=torch.randint(0, 9, (count,), generator=generator))
+    given_ = InstanceData(priors=drawn[1])
+    options = dict(pos_iou_thr=above, neg_iou_thr=below, min_pos_iou=least, match_low_quality=low_quality)
+    fused = assign.MaxIoUAssigner(**options).assign(given_, truth)
+    with kernels.using("eager"):
+        eager = assign.MaxIoUAssigner(**options).assign(given_, truth)
+    theirs = assigners.MaxIoUAssigner(**options).assign(given_, truth)
+    for name in NAMES:
+        mine, its = getattr(fused, name), getattr(theirs, name)
+        assert mine.dtype == its.dtype and fused.num_gts == theirs.num_gts == count
+        assert torch.allclose(mine, its, rtol=0, atol=0, equal_nan=True), name
+        assert torch.allclose(mine, getattr(eager, name), rtol=0, atol=0, equal_nan=True), name
+        # Minus zero is no other number, but has other bits.
+        assert odd is not None or mine.dtype == torch.long or torch.equal(mine.view(torch.int32), its.view(torch.int32))
+
+
+ASSIGNED: dict[str, tuple[bool, dict[str, Any]]] = {
+    "as it is": (True, {}),
+    "without claims": (True, {"match_low_quality": False, "gt_max_assign_all": False}),
+    "ignored boxes that do not count": (True, {"ignored": 2}),
+    "no ignored boxes": (True, {"ignored": 0, "ignore_iof_thr": 0.5}),
+    "ignored boxes": (False, {"ignored": 2, "ignore_iof_thr": 0.5}),
+    "eager": (False, {"path": "eager"}),
+    "one claim a box": (False, {"gt_max_assign_all": False}),
+    "half precision": (False, {"iou_calculator": {"type": "BboxOverlaps2D", "dtype": "fp16"}}),
+    "float64": (False, {"dtype": torch.float64}),
+    "gaps": (False, {"columns": 5}),
+    "no boxes": (False, {"count": 0}),
+    "no anchors": (False, {"priors": 0}),
+}
+
+
+@pytest.mark.parametrize("case", ASSIGNED)
+def test_anchors_are_assigned_in_one_pass_where_it_serves(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, options = ASSIGNED[case]
+    options = dict(pos_iou_thr=0.5, neg_iou_thr=0.3, **options)
+    count, priors, ignored, dtype, columns = (
+        options.pop(name, usual)
+        for name, usual in (("count", 3), ("priors", 50), ("ignored", None), ("dtype", torch.float32), ("columns", 4))
+    )
+    path = options.pop("path", "auto")
+    passes = import_module("bench.detectors.lean.assign_numba")
+    calls, fused = [], passes.assign
+    monkeypatch.setattr(passes, "assign", lambda *given_: calls.append(0) or fused(*given_))
+    generator = torch.Generator().manual_seed(0)
+    truth = InstanceData(bboxes=boxes(generator, count, 8).to(dtype), labels=torch.arange(count))
+    wide = torch.zeros(priors, columns, dtype=dtype)
+    wide[:, :4] = boxes(generator, priors, 8)
+    given_ = InstanceData(priors=wide[:, :4])
+    more = () if ignored is None else (InstanceData(bboxes=boxes(generator, ignored, 8)),)
+    with kernels.using(path):
+        ours, theirs = (
+            kind(**options).assign(given_, truth, *more) for kind in (assign.MaxIoUAssigner, assigners.MaxIoUAssigner)
+        )
+    assert len(calls) == taken
+    assert all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in NAMES)
 
 
 @settings(max_examples=100, deadline=None)

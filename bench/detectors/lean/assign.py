@@ -1,5 +1,7 @@
 """Assignment of anchors to boxes, without a loop over the boxes, and sampling without a sort."""
 
+from importlib import import_module
+from math import nan
 from typing import Any
 
 import torch
@@ -8,9 +10,43 @@ from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.models.task_modules.samplers import SamplingResult
 from torch import Tensor
 
+from bench.quantization import kernels
+
 
 class MaxIoUAssigner(assigners.MaxIoUAssigner):  # type: ignore[misc]
-    """mmdet's; all boxes of an image at once claim the anchors that overlap them best."""
+    """mmdet's; all boxes of an image at once claim the anchors that overlap them best, on a CPU in one pass."""
+
+    def assign(
+        self, pred_instances: Any, gt_instances: Any, gt_instances_ignore: Any = None, **kwargs: Any
+    ) -> AssignResult:
+        """Of `priors` [n, 4] to `bboxes` [k, 4] with `labels` [k], as mmdet's; fused where `_plain` and no box is
+        ignored.
+        """
+        priors, boxes, labels = pred_instances.priors, gt_instances.bboxes, gt_instances.labels
+        ignores = self.ignore_iof_thr > 0 and gt_instances_ignore is not None and gt_instances_ignore.bboxes.numel()
+        if ignores or not self._plain(priors, boxes, labels) or kernels.backend("cpu") == "eager":
+            return super().assign(pred_instances, gt_instances, gt_instances_ignore, **kwargs)
+        low, high = (0.0, self.neg_iou_thr) if isinstance(self.neg_iou_thr, float) else self.neg_iou_thr
+        claim = self.min_pos_iou if self.match_low_quality else nan  # no overlap is at least NaN
+        passes = import_module("bench.detectors.lean.assign_numba")
+        assigned, best, own = passes.assign(boxes, labels, priors, low, high, self.pos_iou_thr, claim)
+        return AssignResult(num_gts=len(boxes), gt_inds=assigned, max_overlaps=best, labels=own)
+
+    def _plain(self, priors: Any, boxes: Any, labels: Any) -> bool:
+        """Whether the fused pass serves these options and tensors."""
+        if self.perm_repeat_gt_cfg is not None or (self.match_low_quality and not self.gt_max_assign_all):
+            return False
+        if type(self.iou_calculator) is not assigners.BboxOverlaps2D or self.iou_calculator.dtype is not None:
+            return False
+        if not isinstance(self.neg_iou_thr, float | tuple):
+            return False
+        for x in (priors, boxes):
+            if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != 4 or x.dtype != torch.float32:
+                return False
+        if labels.dtype != torch.long or labels.shape != boxes.shape[:1]:
+            return False
+        all_plain = all(x.is_cpu and x.is_contiguous() and not x.requires_grad for x in (priors, boxes, labels))
+        return all_plain and len(priors) > 0 and len(boxes) > 0
 
     def assign_wrt_overlaps(self, overlaps: Tensor, gt_labels: Tensor) -> AssignResult:
         """From the overlaps [boxes, anchors] and the labels [boxes], as mmdet's."""
