@@ -168,6 +168,17 @@ def test_full_precision_that_can_carry_no_claim(tmp_path: Path, ap: float, ft: f
     assert found.words == "out of regime" and why in found.regime_why
 
 
+@pytest.mark.parametrize("started", ["from it", "from another"])
+def test_full_precision_may_be_trained_in_another_environment_than_its_control(tmp_path: Path, started: str) -> None:
+    suite = suite_of(tmp_path)
+    for (row, n), job in jobs(suite).items():
+        gain = {"fp": 0.0, "fp-ft": 0.012, "lsq": -0.008}[row]
+        facts = {"environment_key": "0" * 16, "checkpoint_sha256": "a" * 64} if row == "fp" else {}
+        facts |= {"start_sha256": ("a" if started == "from it" else "b") * 64} if row == "fp-ft" else {}
+        store_record(suite, job, 0.5 + gain + (SPREAD[n] / 10 if row != "fp" else 0.0), **facts)
+    assert (verdict(suite).words == "out of regime") is (started == "from it")
+
+
 def test_the_plan_says_what_it_can_detect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite = suite_of(tmp_path)
     for command in ("plan", "show", "check", "table"):

@@ -78,7 +78,7 @@ def _full_precision(results: Results, claim: Claim, one: bool) -> Iterator[Regim
         if values:
             yield _learned(model, values, results, one)
         for control in _controls(results, model, rows):
-            if gains := _losses(results, control, model)[: 1 if one else None]:
+            if gains := _left(results, control, model)[: 1 if one else None]:
                 found = _tell(gains, MOST_LEFT, one)
                 text = f"{model} was not trained to its end: {control} beats it by {fmean(gains):.2f}"
                 yield RegimeVerdict(found, f"{text}, the limit is {MOST_LEFT:g}{_doubt(found, gains)}")
@@ -122,6 +122,19 @@ def _losses(
     """By repetition what a row loses, in points of the metric; without one of the headline metric."""
     pairs = pair_up(results, (reference, row), metric or _headline(results), groups).pairs
     return [pair.points[0] - pair.points[1] for pair in pairs]
+
+
+def _left(results: Results, control: str, model: str) -> list[float]:
+    """By repetition what training on adds to the very checkpoint that it starts from.
+
+    Where that was trained does not matter: on another processor a checkpoint scores the same but for rounding.
+    """
+    found, trained = (runs_of(results, row, _headline(results)) for row in (control, model))
+    return [
+        run.points - trained[n].points
+        for n, run in found.items()
+        if n in trained and run.record.start_sha256 in (None, trained[n].record.checkpoint_sha256)
+    ]
 
 
 def _headline(results: Results) -> str:
