@@ -130,6 +130,8 @@ def _left(results: Results, control: str, model: str) -> list[float]:
     Where that was trained does not matter: on another processor a checkpoint scores the same but for rounding.
     """
     found, trained = (runs_of(results, row, _headline(results)) for row in (control, model))
+    if not results.located.suite.tiers[results.tier].is_repeated(results.located.suite.row(model)):
+        trained = {n: trained[0] for n in found if 0 in trained}
     return [
         run.points - trained[n].points
         for n, run in found.items()
