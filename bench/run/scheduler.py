@@ -114,11 +114,13 @@ class _Scheduler:
         waiting = {job.identity: job for job in jobs}
         try:
             while waiting or self.running:
-                for job in [job for job in waiting.values() if self._ready(job)]:
+                for job in list(waiting.values()):
                     if len(self.running) >= self.parallel:
                         break
-                    del waiting[job.identity]
-                    self._begin(job)
+                    # Asked one by one: a job that needs no work makes those ready that start from it.
+                    if self._ready(job):
+                        del waiting[job.identity]
+                        self._begin(job)
                 if self.running:
                     self._listen()
         finally:
