@@ -72,7 +72,6 @@ def drawn_steps(
 
     protocol = next(job for job in plan(load_suite(suite, PROJECT), tier) if job.row.id == row).protocol
     assert protocol.recipe is not None
-    # YOLOX diverges without.
     warmup = Warmup(kind="exponential", length=length, ratio=0.001)
     changes = {"unit": "step", "length": length, "evaluation": None, "warmup": warmup}
     recipe = protocol.recipe.model_copy(update=changes)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from bench.processes import world
 
-HEADS = ("RetinaHead", "ATSSHead", "SSDHead", "YOLOXHead")
-"""mmdet's heads whose loss takes the maps of all levels, and whose maps hang on the images alone."""
+HEADS = ("RetinaHead", "ATSSHead", "SSDHead")
+"""mmdet's heads whose loss takes the maps of all levels, and for which `pytest -m gpu tests/test_gpu.py` has shown that
+recorded passes compute the same. YOLOX's would be one more; its test has not passed on a GPU yet."""
 
 
 @contextmanager
