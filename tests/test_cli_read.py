@@ -286,7 +286,7 @@ def test_output_that_is_not_utf8(root: Path) -> None:
 def test_a_file_in_the_place_of_results(root: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     (root / "results").write_text("no folder")
     said = Said(root, capsys, *command, code=1).err
-    assert said.startswith(f"qdet-bench: {root / 'results'}") and said.endswith(": Not a directory\n")
+    assert said == f"qdet-bench: {root / 'results'}: is a file where a folder is wanted; move it away\n"
 
 
 def test_a_manifest_that_cannot_be_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

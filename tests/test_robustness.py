@@ -175,5 +175,5 @@ def test_a_results_folder_that_cannot_be_written(finished_root: Path) -> None:
     lost.write_text("a file stands where the folder of the job belongs")
     done = bench(finished_root, "run", SUITE, *SMOKE, expect=1)
     assert "3 jobs: 2 done, 1 failed" in done.stdout
-    assert f"Not a directory: '{lost}" in done.stdout
+    assert f"{lost}: is a file where a folder is wanted; move it away" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

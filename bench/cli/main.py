@@ -66,9 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return getattr(args, "cut_short", Exit.OK)
     except OSError as error:
-        # A full disk below the output, a folder in a file's place: no fault of this program.
+        # A full disk below the output, a folder in a file's place, no permission: no fault of this program.
         _drop_output()
-        return _complain(_describe(error), Exit.FAILED)
+        from bench.schema.source import told
+
+        return _complain(told(error), Exit.FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted; repeat the command to go on", Exit.INTERRUPTED)
 
@@ -147,13 +149,6 @@ def _drop_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _describe(error: OSError) -> str:
-    from bench.schema.source import shown
-
-    where = f"{shown(Path(os.fsdecode(error.filename)))}: " if isinstance(error.filename, str | bytes) else ""
-    return f"{where}{error.strerror or error}"
 
 
 def _complain(error: object, code: Exit) -> Exit:

@@ -1,6 +1,7 @@
 """`qdet-bench run`: run what is missing."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(named, store)
     for module in ("torch", "mmdet", *([args.log] if args.log else [])):
         require(module)
+    store.open()  # what bars the way to all jobs is said once, not for each of them
     jobs = unique(named)
     anew = {job.identity for job in jobs if _anew(job, args, store)}
     for identity in anew:
@@ -144,7 +146,7 @@ def _tell_failed(outcomes: "list[Outcome]", store: "Store") -> None:
     """Where to look, and how to go on."""
     for job in (outcome.job for outcome in outcomes if outcome.state == "failed"):
         log = store.folder(job.identity).log
-        where = f"its log is {log}" if log.exists() else "it did not begin"
+        where = f"its log is {log}" if os.path.lexists(log) else "it did not begin"
         command = f"qdet-bench run {job.suite} --tier {job.tier} --rows {job.row.id}"
         print(f"qdet-bench: {job.name} failed; {where}; once mended: `{command}`", file=sys.stderr)
 

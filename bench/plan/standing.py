@@ -96,9 +96,7 @@ def _older(jobs: Iterable[Job], current: Iterable[str], store: Store) -> dict[st
     known = {store.folder(identity).path.name for identity in current}
     marks = {json.dumps(name, ensure_ascii=False).encode() for name in names}
     newest: dict[str, tuple[str, dict[str, Any]]] = {}
-    if not names or not store.jobs.is_dir():
-        return {}
-    for folder in store.jobs.iterdir():
+    for folder in store.folders() if names else []:
         if folder.name in known:
             continue
         try:

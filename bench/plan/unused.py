@@ -47,8 +47,8 @@ def find_unused(suites: Sequence[Located], store: Store, gone: bool = False) -> 
     blocked = {(job.suite, job.tier) for job in jobs if job.blocked is not None}
     absent = {_data(pinned(job.protocol.data, "")) for job in jobs if job.blocked is not None}
     unused, kept = [*_leftovers(jobs, store), *_drawings(suites, store)], dict[str, int]()
-    for folder in sorted(store.jobs.iterdir()) if store.jobs.is_dir() else []:
-        if folder.name in current or folder.is_symlink() or not folder.is_dir():
+    for folder in store.folders():
+        if folder.name in current or folder.is_symlink():
             continue
         asked = _asked(JobFolder(folder))
         if asked is None:

@@ -1,5 +1,6 @@
 """Writing that a crash cannot leave half done, and reading what was written so."""
 
+import errno
 import json
 import os
 import secrets
@@ -16,7 +17,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, flush it to the disk, and only then give it its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # a file in its place
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         write(part)

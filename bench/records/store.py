@@ -97,13 +97,25 @@ class Store:
         self.jobs = root / LOCAL / "jobs"
         self.data_cache = root / "data" / "shapes"
 
+    def open(self) -> None:
+        """Make the folder of jobs where there is none; OSError where that, or reading it, is impossible."""
+        self.jobs.mkdir(parents=True, exist_ok=True)
+        self.folders()
+
     def folder(self, identity: str) -> JobFolder:
         """The folder of a job; it need not exist."""
         return JobFolder(self.jobs / identity[:20])
 
+    def folders(self) -> list[Path]:
+        """The folders of all jobs that ever began, sorted; OSError where they cannot be read."""
+        try:
+            return sorted(path for path in self.jobs.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+
     def records(self) -> Iterator[Record]:
         """All whole records, in no order."""
-        for path in self.jobs.glob("*/record.json"):
-            record = JobFolder(path.parent).record()
+        for path in self.folders():
+            record = JobFolder(path).record()
             if record is not None:
                 yield record

@@ -1,12 +1,12 @@
 """What the store takes on the disk, by kind of file."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from bench.records.store import LOCAL, JobFolder, Store
+from bench.schema.source import walk
 
 Kind = Literal["records", "predictions", "checkpoints", "snapshots", "submitted", "notes", "drawings"]
 """`records`: with logs and losses; `snapshots`: of unfinished training; `notes`: what is remembered of images,
@@ -35,7 +35,7 @@ def size_of(folder: Path) -> Size:
 
 
 def _files(store: Store) -> Iterator[tuple[Kind, int]]:
-    for path, number in _below(store.jobs):
+    for path, number in _within(store.jobs):
         parts = path.relative_to(store.jobs).parts
         job = JobFolder(store.jobs / parts[0])
         of_name: dict[Path, Kind] = {job.predictions: "predictions", job.checkpoint: "checkpoints"}
@@ -51,10 +51,16 @@ def _files(store: Store) -> Iterator[tuple[Kind, int]]:
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Files and their bytes. Links count as what they are; what goes while it is looked at does not count."""
+    """Files and their bytes; of a file, its own."""
     if folder.is_file():
         yield folder, folder.stat().st_size
-    for parent, _, names in os.walk(folder):
+    else:
+        yield from _within(folder)
+
+
+def _within(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Files of a folder. Links count as what they are; what goes while it is looked at does not count."""
+    for parent, _, names in walk(folder):
         for name in names:
             path = Path(parent, name)
             try:

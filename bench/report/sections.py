@@ -88,7 +88,7 @@ def _of(suite: Located, tier: Tier, origins: Sequence[Origin], before: Path | No
     if "committed" in origins and baseline_file(suite, tier).exists():
         results = gather_committed(suite, tier)
         yield Section(results, build(results, published_table(suite), None, committed=True), "committed", earlier)
-    if "local" in origins and Store(suite.root).jobs.is_dir():
+    if "local" in origins and Store(suite.root).folders():
         results = gather(suite, tier)
         if any(job.record is not None and not job.restored for job in results.jobs):
             yield Section(results, build(results, published_table(suite), load(suite, tier)), "local", earlier)

@@ -19,6 +19,7 @@ from bench.plan.standing import lost_checkpoint
 from bench.records.record import Asked, Record
 from bench.records.store import Store
 from bench.run.worker import EXECUTED, FOUND
+from bench.schema.source import told
 
 State = Literal["done", "executed", "failed", "blocked"]
 """`done`: it had a record; `executed`: it ran now; `failed`: it has a reason; `blocked`: its data are absent."""
@@ -138,7 +139,7 @@ class _Scheduler:
                 self._launch(job)
                 return
         except (BenchError, OSError) as error:
-            outcome = Outcome(job, "failed", str(error))
+            outcome = Outcome(job, "failed", told(error) if isinstance(error, OSError) else str(error))
         self._end(outcome)
 
     def _without_work(self, job: Job) -> Outcome | None:

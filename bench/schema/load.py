@@ -24,7 +24,7 @@ from bench.schema.faults import Fault, unknown
 from bench.schema.messages import SHOWN, describe, validate, where
 from bench.schema.methods import options_model
 from bench.schema.publications import FOLDER, load_published
-from bench.schema.source import Loc, Source, load_mapping, shown
+from bench.schema.source import Loc, Source, load_mapping, shown, walk
 from bench.schema.suite import Suite, Tier, TierSpec
 
 SUITES = "suites"
@@ -56,9 +56,10 @@ class Located:
 
 
 def find(root: Path) -> list[str]:
-    """Names of all suites below `root/suites`, sorted."""
+    """Names of all suites below `root/suites`, sorted; OSError where a folder cannot be read."""
     base = root / SUITES
-    files = (p for p in base.rglob("*.yaml") if p.name != "dvc.yaml")  # DVC names its own files so
+    found = (Path(parent, name) for parent, *names in walk(base) for name in chain(*names))
+    files = (p for p in found if p.suffix == ".yaml" and p.name != "dvc.yaml")  # DVC names its own files so
     return sorted(p.relative_to(base).with_suffix("").as_posix() for p in files)
 
 
@@ -102,6 +103,8 @@ def _resolve(name: str, root: Path) -> Path:
     path = base / f"{name}.yaml"
     if name.startswith("/") or ".." in path.parts[len(base.parts) :] or not os.path.lexists(path):
         suites = find(root)
+        if name in suites:
+            return path  # in a folder that may be listed, but not entered
         where = shown(base)
         raise UsageError(
             f"{unknown('suite', name, suites)} (looked below {where})"

@@ -6,8 +6,9 @@ time, so a hostile file is refused at its first wrong event and nothing expands.
 """
 
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -135,6 +136,31 @@ def quote(text: str) -> str:
 def shown(path: Path) -> str:
     """The path as given; escaped where it would break the line."""
     return str(path) if str(path).isprintable() else ascii(str(path))
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk`, but with an OSError for what may not be read, which `os.walk` and `rglob` take for empty.
+
+    What is absent, or goes meanwhile, is empty.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    return os.walk(folder, onerror=refuse)
+
+
+def told(error: OSError) -> str:
+    """What failed, in one line: the path and the system's reason; where a file bars the way, that file."""
+    if not isinstance(error.filename, str | bytes):
+        return str(error.strerror or error)
+    path = Path(os.fsdecode(error.filename))
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        barring = next((part for part in (*reversed(path.parents), path) if part.is_file()), None)
+        if barring is not None:
+            return f"{shown(barring)}: is a file where a folder is wanted; move it away"
+    return f"{shown(path)}: {error.strerror or error}"
 
 
 def _fail(path: Path, line: int, message: str) -> NoReturn:

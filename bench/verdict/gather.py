@@ -13,6 +13,7 @@ from bench.plan.jobs import Job, plan
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.schema.load import Located
+from bench.schema.source import told
 from bench.schema.suite import Row, Tier
 
 State = Literal["done", "failed", "blocked", "absent"]
@@ -58,7 +59,7 @@ class Results:
 
 
 def gather(located: Located, tier: Tier) -> Results:
-    """What the local store has. A record that cannot be read is a failure with its reason, never a crash."""
+    """What the local store has. A damaged record is a failure with its reason; OSError where none can be read."""
     store = Store(located.root)
     seen: dict[str, JobResult] = {}
 
@@ -90,8 +91,10 @@ def _local(job: Job, store: Store, origin: JobResult | None) -> JobResult:
     try:
         record = folder.record()
         failure = folder.failure()
-    except (BenchError, OSError) as error:
+    except BenchError as error:
         return JobResult(job, "failed", reason=str(error))
+    except IsADirectoryError as error:
+        return JobResult(job, "failed", reason=told(error))
     if record is not None:
         if _is_of(record, job):
             return JobResult(job, "done", record, restored=folder.restored.exists())

@@ -110,8 +110,8 @@ def _external(store: ExternalStore, row: str, seed: int, record: ExternalRecord)
 
 def _all(root: Path) -> Iterator[Side]:
     store = Store(root)
-    for path in sorted(store.jobs.glob("*/record.json")):
-        if (side := _local(store, path.parent.name)) is not None:
+    for folder in store.folders():
+        if (side := _local(store, folder.name)) is not None:
             yield side
     base = root / LOCAL / "external"
     for path in sorted(base.rglob("*.json")):
