@@ -48,9 +48,20 @@ def main() -> int:
             reason = str(error)
         except Exception as error:
             traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            reason = _reason(error)
         folder.fail(reason, now())
         return FAILED
+
+
+def _reason(error: BaseException) -> str:
+    """One line: the exception, and which hook of which method it came from (`bench.methods.stack`)."""
+    notes: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        notes += getattr(cause, "__notes__", [])
+        cause = cause.__cause__
+    said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return f"{said} ({'; '.join(notes)})" if notes else said
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale
 from bench.schema.methods import options_model
 from bench.schema.options.observer import Observer
+from bench.schema.options.own import OwnOptions
 from bench.schema.placement import Calibration, Policy
 from bench.schema.recipe import Recipe
 from bench.schema.suite import Metric
@@ -47,7 +48,7 @@ class VersionedMethod(Spec):
     def parsed(self) -> Spec | dict[str, Any]:
         """What the method's class is made with: a built-in's options model; for a user's class a copy of its own."""
         model = options_model(self.name)
-        return copy.deepcopy(self.options) if model is None else parse(model, self.options)
+        return OwnOptions(copy.deepcopy(self.options)) if model is None else parse(model, self.options)
 
     def observers(self) -> Iterator[Observer]:
         """The observers among the options of a built-in method."""
