@@ -385,18 +385,37 @@ def test_facts_are_drawn_by_their_form() -> None:
     assert found["layers"].lines[1] == ("conv1", "0.1", "4")
 
 
+@pytest.mark.parametrize(("repetitions", "means"), [(1, ""), (2, " (means of 2 runs)")])
+def test_one_or_two_points_of_a_training_are_told_in_words(tmp_path: Path, repetitions: int, means: str) -> None:
+    data = suite_data()
+    data["tiers"]["mini"]["seeds"] = repetitions
+    suite = located(tmp_path, data)
+    training = {"steps": 2, "first_loss": 3.0, "last_loss": 2.0, "curve": [3.0, 1.0]}
+    for job in plan(suite, "mini"):
+        changed = record_data(job, 0.5, training=training, evaluations=[{"step": 1, "metrics": {"AP": 0.25}}])
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    section = one(suite)
+    *_, lsq = curves.training(section)
+    assert lsq.drawn == ()
+    assert lsq.told == (f"AP 25 at step 1, 50 at step 2{means}", f"loss 3 at step 1, 1 at step 2{means}")
+    page = render([section], "qdet-bench report", None)
+    assert f"AP 25 at step 1, 50 at step 2{means}; loss 3 at step 1" in page
+    assert 'class="curve"' not in page
+
+
 def test_facts_curves_and_scores_of_a_record_are_in_the_page(tmp_path: Path) -> None:
     suite = located(tmp_path)
     training = {"steps": 100, "first_loss": 2.0, "last_loss": 1.0, "curve": [2.0, 1.5, 1.2, 1.0]}
     for job in plan(suite, "mini"):
         changed = record_data(job, 0.5, facts=FACTS, training=training)
-        changed["evaluations"] = [{"step": 50, "metrics": {"AP": 0.25}}]
+        changed["evaluations"] = [{"step": k, "metrics": {"AP": k / 200}} for k in (25, 50)]
         write_json(Store(tmp_path).folder(job.identity).record_file, changed)
     section = one(suite)
     (first, *_) = curves.training(section)
-    assert first.scores is not None and first.losses is not None
-    assert [words for _, _, words in first.scores.dots] == ["step 50: 25", "step 100: 50"]
-    assert len(first.losses.lines[0].split()) == 4
+    scores, losses = first.drawn
+    assert [words for _, _, words in scores.dots] == ["step 25: 12.5", "step 50: 25", "step 100: 50"]
+    assert len(losses.lines[0].split()) == 4
+    assert first.told == ()
     page = render([section], "qdet-bench report", None)
     assert "sensitivity" in page
     assert "site4" in page

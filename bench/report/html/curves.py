@@ -1,6 +1,8 @@
 """Lines in a box: training losses, the scores on the way, and whatever a method recorded along its search."""
 
+import math
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from bench.records.record import Record
@@ -27,14 +29,20 @@ class RowCurves(NamedTuple):
 
     label: str
     anchor: str | None
-    scores: Curves | None
-    losses: Curves | None
+    drawn: tuple[Curves, ...]
+    told: tuple[str, ...]
+    """What has too few points for a line, in words."""
 
 
 Series = Sequence[tuple[float, float]]
+LEAST = 3
+"""Points of a line. The form of one through two points says nothing."""
 
 
-def curves(title: str, x_name: str, y_name: str, series: Sequence[Series], most_dots: int = 40) -> Curves:
+MOST_DOTS = 40
+
+
+def curves(title: str, x_name: str, y_name: str, series: Sequence[Series], most_dots: int = MOST_DOTS) -> Curves:
     """Series of (x, y) over axes that hold them all; few points are drawn as dots too, with their numbers."""
     x = axis((x for line in series for x, _ in line), about=3)
     y = axis((y for line in series for _, y in line), about=4)
@@ -50,15 +58,25 @@ def training(section: Section) -> Iterator[RowCurves]:
     metric = headline(section)
     for row in section.results.rows:
         runs = sound_runs(row)
-        scores = [line for run in runs if (line := _scores(run, metric))]
-        losses = [line for run in runs if (line := _losses(run))]
-        if scores or losses:
-            yield RowCurves(
-                label(row.row),
-                section.anchor(row.row.id),
-                curves(f"{metric} while training", "step", metric, scores) if scores else None,
-                curves("loss", "step", "loss", losses, most_dots=0) if losses else None,
-            )
+        found = {metric: [_scores(run, metric) for run in runs], "loss": [_losses(run) for run in runs]}
+        drawn, told = [], []
+        for name, lines in found.items():
+            if long := [line for line in lines if len(line) >= LEAST]:
+                title, dots = ("loss", 0) if name == "loss" else (f"{name} while training", MOST_DOTS)
+                drawn.append(curves(title, "step", name, long, dots))
+            elif short := [line for line in lines if line]:
+                told.append(f"{name} {_in_words(short)}")
+        if drawn or told:
+            yield RowCurves(label(row.row), section.anchor(row.row.id), tuple(drawn), tuple(told))
+
+
+def _in_words(lines: Sequence[Series]) -> str:
+    """`37.35 at step 675, 37.52 at step 900`, the means over the lines."""
+    at: dict[int, list[float]] = {}
+    for step, value in (point for line in lines for point in line):
+        at.setdefault(math.ceil(step), []).append(value)
+    words = ", ".join(f"{fmean(at[step]):.4g} at step {step}" for step in sorted(at))
+    return words if len(lines) == 1 else f"{words} (means of {len(lines)} runs)"
 
 
 def _scores(run: Record, metric: str) -> Series:
