@@ -110,6 +110,14 @@ def test_away_from_tier_paper_every_section_says_that_it_confirms_nothing(commit
         assert section.table.data in article
 
 
+def test_pairs_and_the_front_are_explained_where_they_are_drawn(text: str) -> None:
+    agreements = text.split("<summary>Score and box: how well they agree</summary>")[1:]
+    assert agreements
+    for after in agreements:
+        assert after.index("A pair is a detection and an object") < after.index("score and IoU over all pairs")
+    assert text.index("The front is what is worth its cost") < text.index("On the front, from the cheapest")
+
+
 def test_a_claim_is_drawn_where_its_numbers_are(tmp_path: Path) -> None:
     (family,) = forests(one(claiming(tmp_path, [1.0, 1.4, 1.2, 1.1])))
     (mark,) = family.marks

@@ -23,7 +23,11 @@ class Word(NamedTuple):
 
 WORDS: dict[Status, Word] = {
     "holds": Word("✓", "hold", "The gain is surely above 0 on these data."),
-    "equivalent": Word("≈", "show no difference that matters", "The gain surely lies within the declared margin of 0."),
+    "equivalent": Word(
+        "≈",
+        "show no difference that matters",
+        "The gain is surely so close to 0 that it does not matter; the suite says how close.",
+    ),
     "fails": Word("✗", "fail", "The gain is surely below what would count, on these data."),
     "inconclusive": Word("?", "are inconclusive", "The interval is too wide to say any of these."),
     "interim": Word("…", "are interim", "The planned repetitions are not complete, so nothing is decided yet."),

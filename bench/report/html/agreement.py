@@ -10,8 +10,8 @@ from bench.report.sections import Section
 from bench.verdict.faults import sound_runs
 
 QUANTITIES = {
-    "gap_share": ("share of positives whose |IoU - score| is at most 0.1, percent", 100.0, 1.0),
-    "pearson": ("correlation of score and IoU over the positives", 1.0, 0.05),
+    "gap_share": ("pairs whose score and IoU differ by at most 0.1, percent of all pairs", 100.0, 1.0),
+    "pearson": ("correlation of score and IoU over all pairs", 1.0, 0.05),
 }
 """By its name in a record: words, factor, and the smallest range that is drawn."""
 
