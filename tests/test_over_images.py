@@ -152,6 +152,15 @@ def test_rows_that_are_too_low_are_not_ranked(tmp_path: Path, bad: float, status
     assert ("AP: none has 5, the least that is ranked" in found.regime_why) == (status == "out of regime")
 
 
+def test_the_note_of_a_claim_out_of_regime_says_why_before_what_it_would_read(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, family={"least": 5.0})
+    measure_all(suite, good=25.0, bad=40.0)
+    found = verdict(suite)
+    *_, note = notes([found], suite.suite, "mini")
+    assert note.startswith(f"Claim {found.claim.id} (AP): {found.claim.source}. Regime out: {found.regime_why}.")
+    assert note.endswith(f" Within the regime it would read: {found.answer.words}.")
+
+
 def test_one_row_above_the_least_is_enough(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, family={"least": 5.0})
     measure_all(suite, good=1.0, bad=40.0)

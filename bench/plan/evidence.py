@@ -87,7 +87,7 @@ def sentences(suite: Suite, tier: Tier) -> Iterator[str]:
                 f"{family.seed}), {CONDITIONS}."
             )
         if family.least is not None:
-            text += f" Rows of which none has {family.least:g} points are not ranked."
+            text += f" Rows that are all below {family.least:g} points are not ranked."
         if family.detectable is not None:
             text += (
                 f" Detectable by the plan: a gain of {family.detectable:.2f} in 80 % of cases, if a pair's difference "

@@ -8,7 +8,7 @@ from bench.report.wording import data_name
 from bench.schema.suite import Suite, Tier
 from bench.statistics.claims import common_level
 from bench.statistics.regime import LEAST_AP, MOST_LEFT
-from bench.verdict.claims import ClaimVerdict
+from bench.verdict.claims import ClaimVerdict, Status
 
 PAIRS = "pairs"
 COLUMNS = (
@@ -27,6 +27,7 @@ COLUMNS = (
 
 
 _NONE = "-"
+OTHERWISE: dict[Status, str] = {"interim": "By the repetitions so far", "out of regime": "Within the regime"}
 OVER_IMAGES = (
     "Claims over images: differences in points of the metric, with one-sided bounds by the percentile bootstrap over "
     "the test images, both rows on the same resampled images. They condition on one checkpoint and one calibration "
@@ -63,7 +64,7 @@ def notes(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[
             f"{LEAST_AP:g} AP, or beaten by its control by more than {MOST_LEFT:g}."
         )
     for found in claims:
-        yield f"Claim {found.claim.id}: {found.claim.source}, {found.claim.metric}. {' '.join(_said(found))}".rstrip()
+        yield f"Claim {found.claim.id} ({found.claim.metric}): {found.claim.source}. {' '.join(_said(found))}".rstrip()
 
 
 def _title(family: str | None, suite: Suite, tier: Tier) -> str:
@@ -79,12 +80,12 @@ def _title(family: str | None, suite: Suite, tier: Tier) -> str:
 
 
 def _said(found: ClaimVerdict) -> Iterator[str]:
-    if found.status in ("interim", "out of regime") and (found.answer.n > 1 or found.over == "images"):
-        yield f"Without that it would read: {found.answer.words}."
     if found.message:
         yield f"{found.message[0].upper()}{found.message[1:]}."
     if found.regime != "in" and found.repetitions:
         yield f"Regime {found.regime}: {found.regime_why}."
+    if found.status in OTHERWISE and (found.answer.n > 1 or found.over == "images"):
+        yield f"{OTHERWISE[found.status]} it would read: {found.answer.words}."
     if len(found.environments) > 1:
         each = "; ".join(f"{one.mean:+.2f} in {one.pairs} pairs of {one.key}" for one in found.environments)
         p = "too few to test" if found.environments_p is None else f"p of no difference {found.environments_p:.3f} (F)"

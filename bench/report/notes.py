@@ -63,7 +63,7 @@ def _of_rows(results: Results) -> Iterator[str]:
         for text in filter(None, texts):
             said.setdefault(text, []).append(f"{row.label} {row.bits}")
     for text, rows in said.items():
-        yield f"{', '.join(rows)}: {text}"
+        yield f"{'; '.join(rows)}: {text}"
 
 
 def provenance(results: Results, table: PublishedTable | None) -> Iterator[str]:

@@ -48,7 +48,9 @@ class Standing:
     @property
     def condition(self) -> str:
         """What to add where decided claims are not simply decided."""
-        return f"; {self.limited} with a condition, which stands in its verdict" if self.limited else ""
+        one = "1 verdict has a condition, which stands behind it"
+        many = f"{self.limited} verdicts have a condition, which stands behind them"
+        return f"; {one if self.limited == 1 else many}" if self.limited else ""
 
 
 def standing(results: Results, claims: Sequence[ClaimVerdict]) -> Standing:
