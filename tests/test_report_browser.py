@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from browser import axe, browser, opened, serious_faults
-from test_report import FACTS, claiming
+from test_report import claiming
+from test_report_facts import FACTS
 
 from bench.plan.jobs import plan
 from bench.records.files import write_json
