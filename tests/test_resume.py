@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import PROJECT, SUITE
+from detector_scales import small_scale
 
 from bench.data.dataset import Dataset
 from bench.data.load import load
@@ -14,6 +15,7 @@ from bench.detectors.pipeline import Draw, train_loader
 from bench.engine.rate import in_steps
 from bench.engine.training import Trained, train
 from bench.errors import BenchError
+from bench.plan.jobs import plan
 from bench.schema.load import load_suite
 from bench.schema.recipe import Evaluation, Optimizer, Recipe
 
@@ -83,3 +85,31 @@ def test_snapshots_are_no_part_of_the_identity() -> None:
     recipe = TIER.recipes["w4a4"]
     dumped = dump(recipe.model_copy(update={"snapshot_every": 5, "cost_s": 9.0}), "cost_s", "snapshot_every")
     assert dumped == dump(recipe, "cost_s", "snapshot_every") and "snapshot_every" not in dumped
+
+
+@pytest.mark.parametrize("name", ["detr-r50", "deformable-detr-refine-r50", "dab-detr-r50", "retinanet-r18"])
+def test_a_loaded_checkpoint_is_what_training_begins_with(name: str, images: Dataset, tmp_path: Path) -> None:
+    """mmengine asks a model for its initial weights once more, and DETRs draw their encoder and decoder again."""
+    scale = small_scale(name)
+    still = {"length": 1, "optimizer": Optimizer(kind="sgd", lr=1e-30, weight_decay=0.0), "warmup": None, "clip": None}
+    recipe = TIER.recipes["w4a4"].model_copy(update=still)
+    drawn = {}
+    for fresh in (False, True):
+        model: Any = build_detector(name, scale, images.classes, 1)
+        loaded = {key: value.detach().clone() for key, value in model.named_parameters()}
+
+        def loader(done: int) -> Any:
+            return train_loader(images, scale.input, recipe.augment, recipe.batch, Draw(5, recipe.batch))
+
+        lengths, folder = in_steps(recipe, len(images.coco["images"])), tmp_path / str(fresh)
+        train(model, loader, recipe, lengths, 5, folder, [], [], dict, lambda *_: None, None, fresh)
+        drawn[fresh] = [
+            key for key, value in model.named_parameters() if not torch.allclose(value, loaded[key], rtol=0, atol=1e-20)
+        ]
+    assert not drawn[False] and bool(drawn[True]) is (name != "retinanet-r18")
+
+
+def test_which_jobs_begin_with_weights_that_were_drawn() -> None:
+    fresh = {job.row.id: job.protocol.fresh for job in plan(load_suite("fisher_detr/deformable", PROJECT), "smoke")}
+    assert fresh["atss-r50"] and fresh["deformable-detr-refine-r50"]  # a backbone alone is loaded
+    assert not fresh["ft-w4"] and not fresh["qat-trace-w4"]

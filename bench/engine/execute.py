@@ -178,7 +178,10 @@ class _Run:
         curves = backends(self.order.log, self.order.root, self.order.asked)
         try:
             with recorded(self.model, self.methods.repeats):
-                return train(self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress, curves)
+                return train(
+                    self.model, loader, recipe, lengths, seed, work, extra, reshapes, scores, progress, curves,
+                    self.protocol.fresh,
+                )  # fmt: skip
         finally:
             shutil.rmtree(self.folder.work, ignore_errors=True)
 

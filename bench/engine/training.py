@@ -102,6 +102,19 @@ class _OptimWrapper(OptimWrapper):  # type: ignore[misc]
 
 
 class _QuietRunner(Runner):  # type: ignore[misc]
+    fresh = True
+    """Whether the model's weights are those that it was built with."""
+
+    def _init_model_weights(self) -> None:
+        """As mmengine; where a checkpoint was loaded nothing is drawn anew, as DETRs' encoder and decoder would be."""
+        inner: Any = getattr(self.model, "module", self.model)
+        if not self.fresh:
+            inner.init_weights = lambda: None
+        try:
+            super()._init_model_weights()
+        finally:
+            vars(inner).pop("init_weights", None)
+
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Provenance is ours; mmengine's would start compilers to ask for their versions."""
 
@@ -128,12 +141,14 @@ def train(
     score: Score,
     progress: Progress,
     curves: list[dict[str, Any]] | None = None,
+    fresh: bool = True,
 ) -> Trained:
     """Train `model` in place for `lengths.total` steps.
 
     `loader` gives the batches from a step on. An interrupted training goes on from its last snapshot in `folder`.
     After the steps `lengths.evaluations` it is scored by `score`, by the leader where several processes train.
     `curves` are mmengine's backends that get the loss of each step (`bench.engine.curves`).
+    `fresh`: whether the model has the weights that it was built with, none of a whole checkpoint.
     Each regulariser's scalar is added to the loss of its batch; `reshapes` change those of its positive samples.
     Raises BenchError at the step where the loss stops being finite.
     """
@@ -161,6 +176,7 @@ def train(
         # A decoder's own call of the box branch lets no gradient through to the step size of what it reads.
         cfg=dict(find_unused_parameters=hasattr(model, "quantizers")),
     )
+    runner.fresh = fresh
     _deterministic()
     runner.optim_wrapper = optim_wrapper(runner.model, recipe)
     runner.param_schedulers = [_Schedule(runner.optim_wrapper, recipe, lengths, snapshots.done)]

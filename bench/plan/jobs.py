@@ -165,6 +165,8 @@ class _Builder:
         parts = [f"data:{spec.data.kind}", f"metric:{spec.metric.variant}", "prediction"]
         parts += [f"observer:{observer.kind}" for method in methods for observer in method.observers()]
         parts += ["training"] if recipe else []
+        fresh = start is None or row.start_part is not None
+        parts += ["continued set"] if recipe and not fresh and detector_facts(row.detector).family.predicts_set else []
         parts += ["placement", "calibration"] if quantized else []
         return Protocol(
             data=spec.data,

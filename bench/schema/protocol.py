@@ -96,6 +96,13 @@ class Protocol(Spec):
     versions: dict[str, int]
     """`bench.versions`: of what computes the results."""
 
+    @property
+    def fresh(self) -> bool:
+        """Whether training begins with weights that were drawn: of a checkpoint at most the backbone is loaded."""
+        if self.start is not None:
+            return self.start_part is not None
+        return self.detector.scale.init.kind in ("scratch", "backbone")
+
     @cached_property
     def raw(self) -> dict[str, Any]:
         """What the identity is taken over. Paths of data and costs are no part of it."""
