@@ -105,7 +105,7 @@ def pairs(found: Committed, rows: tuple[str, ...], metric: str) -> list[tuple[st
     by_row: dict[str, dict[int, dict[str, Any]]] = {}
     for row in dict.fromkeys(rows):
         own = {n: r for (name, n), r in found.counted.items() if name == row}
-        by_row[row] = {n: r for n, r in own.items() if _value(r, metric) >= 0}
+        by_row[row] = {n: r for n, r in own.items() if _value(found, r, metric) >= 0}
     once = [row for row in by_row if not _repeated(found, row)]
     others = sorted({n for row, own in by_row.items() if row not in once for n in own})
     for row in once:
@@ -118,7 +118,7 @@ def pairs(found: Committed, rows: tuple[str, ...], metric: str) -> list[tuple[st
             key = _environment(sides)
             if key is not None and len({side["provenance"]["source"] for side in sides}) == 1:
                 records = [by_row[row][n] for row in rows]
-                result.append((key, [100 * _value(r, metric) for r in records]))
+                result.append((key, [100 * _value(found, r, metric) for r in records]))
     evidence = found.suite.evidence
     if evidence is not None and evidence.environments == "one" and result:
         most = Counter(key for key, _ in result).most_common(1)[0][0]
@@ -126,8 +126,20 @@ def pairs(found: Committed, rows: tuple[str, ...], metric: str) -> list[tuple[st
     return result
 
 
-def _value(record: dict[str, Any], metric: str) -> float:
+def _value(found: Committed, record: dict[str, Any], metric: str) -> float:
+    group, _, name = metric.rpartition(".")
+    return _of_group(found, record, group, name) if group else _plain(record, metric)
+
+
+def _plain(record: dict[str, Any], metric: str) -> float:
     return float((record["metrics"] | record.get("harmony", {})).get(metric, -1))
+
+
+def _of_group(found: Committed, record: dict[str, Any], group: str, metric: str) -> float:
+    """The mean over the group's categories, or over all where there is no group, of those that have the metric."""
+    own = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else record["per_category"]
+    values = [v for k in own if (v := record["per_category"][k][metric]) >= 0]
+    return float(np.mean(values)) if values else -1.0
 
 
 def _repeated(found: Committed, row: str) -> bool:
@@ -203,10 +215,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
     group, _, metric = claim.metric.rpartition(".")
     own = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
-    points = [
-        100 * np.mean([v[metric] for k in own or side["per_category"] if (v := side["per_category"][k])[metric] >= 0])
-        for side in sides
-    ]
+    points = [100 * _of_group(found, side, group, metric) for side in sides]
     categories = None if own is None else sorted(own)
     asked = [side["predictions"]["digest"] for side in sides]
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIFFERENCES.glob("*.json"))]
