@@ -18,11 +18,11 @@ PARTS = {
     "placement": 2,  # an image has a sign unless the policy says otherwise
     "calibration": 2,  # a tensor that several layers read is observed once
     "data:coco": 2,  # boxes without extent or outside of their image count in scoring, and are no targets of training
-    "continued set": 2,  # a DETR's encoder and decoder were drawn anew where training goes on from another row
+    "continued set": 2,  # a DETR's encoder and decoder were drawn anew where training goes on from a checkpoint
     "training": 2,  # last bits: the focal loss in one pass, fused optimizers, weights of shared heads quantized once
 }
 """Of what single jobs use: `data:KIND`, `metric:VARIANT`, `observer:KIND`, `placement`, `calibration`, `training`,
-`prediction`, `continued set` (training of a DETR that starts from another row). What is not named here has version 1,
+`prediction`, `continued set` (training of a DETR that goes on from a checkpoint). What is not named here has version 1,
 and only a version above 1 stands in an identity."""
 
 

@@ -16,7 +16,9 @@ from bench.engine.rate import in_steps
 from bench.engine.training import Trained, train
 from bench.errors import BenchError
 from bench.plan.jobs import plan
+from bench.schema.detector import Init
 from bench.schema.load import load_suite
+from bench.schema.protocol import begins_fresh
 from bench.schema.recipe import Evaluation, Optimizer, Recipe
 
 TIER = load_suite(SUITE, PROJECT).suite.tiers["smoke"]
@@ -113,3 +115,24 @@ def test_which_jobs_begin_with_weights_that_were_drawn() -> None:
     fresh = {job.row.id: job.protocol.fresh for job in plan(load_suite("fisher_detr/deformable", PROJECT), "smoke")}
     assert fresh["atss-r50"] and fresh["deformable-detr-refine-r50"]  # a backbone alone is loaded
     assert not fresh["ft-w4"] and not fresh["qat-trace-w4"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "starts", "part", "fresh"),
+    [
+        ("scratch", False, None, True),
+        ("backbone", False, None, True),
+        ("checkpoint", False, None, False),
+        ("scratch", True, None, False),
+        ("checkpoint", True, "backbone", True),
+    ],
+)
+def test_what_begins_with_weights_that_were_drawn(kind: str, starts: bool, part: str | None, fresh: bool) -> None:
+    init = Init(kind=kind, file=None if kind == "scratch" else "weights.pth")
+    assert begins_fresh(init, starts, part) is fresh
+
+
+def test_a_detr_that_goes_on_from_a_checkpoint_has_another_identity_than_before_the_mend() -> None:
+    for job in plan(load_suite("fisher_detr/deformable", PROJECT), "smoke"):
+        trained_on = job.protocol.recipe is not None and not job.protocol.fresh
+        assert ("continued set" in job.protocol.versions) is trained_on, job.name

@@ -14,7 +14,7 @@ from bench.schema.catalog import detector_facts
 from bench.schema.group import with_categories
 from bench.schema.load import Located
 from bench.schema.methods import facts, options_model
-from bench.schema.protocol import Protocol, Seeds, VersionedDetector, VersionedMethod
+from bench.schema.protocol import Protocol, Seeds, VersionedDetector, VersionedMethod, begins_fresh
 from bench.schema.suite import MOST_SEEDS, MethodUse, Row, Tier, TierSpec
 
 
@@ -165,7 +165,7 @@ class _Builder:
         parts = [f"data:{spec.data.kind}", f"metric:{spec.metric.variant}", "prediction"]
         parts += [f"observer:{observer.kind}" for method in methods for observer in method.observers()]
         parts += ["training"] if recipe else []
-        fresh = start is None or row.start_part is not None
+        fresh = begins_fresh(spec.scale(row).init, start is not None, row.start_part)
         parts += ["continued set"] if recipe and not fresh and detector_facts(row.detector).family.predicts_set else []
         parts += ["placement", "calibration"] if quantized else []
         return Protocol(

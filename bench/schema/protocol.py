@@ -16,7 +16,7 @@ from bench.schema.base import Spec, parse
 from bench.schema.bits import Bits
 from bench.schema.classes import source_hash
 from bench.schema.data import DataSpec
-from bench.schema.detector import DetectorScale
+from bench.schema.detector import DetectorScale, Init
 from bench.schema.methods import options_model
 from bench.schema.options.observer import Observer
 from bench.schema.options.own import OwnOptions
@@ -99,9 +99,7 @@ class Protocol(Spec):
     @property
     def fresh(self) -> bool:
         """Whether training begins with weights that were drawn: of a checkpoint at most the backbone is loaded."""
-        if self.start is not None:
-            return self.start_part is not None
-        return self.detector.scale.init.kind in ("scratch", "backbone")
+        return begins_fresh(self.detector.scale.init, self.start is not None, self.start_part)
 
     @cached_property
     def raw(self) -> dict[str, Any]:
@@ -128,6 +126,11 @@ class Protocol(Spec):
         onnx = self.detector.scale.onnx
         names = [self.detector.name, *(method.name for method in self.methods), *([onnx.decoding] if onnx else [])]
         return {name: found for name in names if ":" in name and (found := source_hash(name)) is not None}
+
+
+def begins_fresh(init: Init, starts: bool, part: str | None) -> bool:
+    """Whether a row has drawn weights: of published ones, or of the row that it `starts` from, at most a part."""
+    return part is not None if starts else init.kind in ("scratch", "backbone")
 
 
 def pinned(data: Spec, pin: str) -> dict[str, Any]:
