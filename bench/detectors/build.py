@@ -93,5 +93,6 @@ def _config_file(declared: str | None, family: Any) -> Path:
             return beside
     path: Path = Path(mmdet.__file__).parent / ".mim" / "configs" / (declared or family.config)
     if not path.is_file():
-        raise BenchError(f"{family.__name__}: mmdet has no configuration {family.config!r}, nor is there such a file")
+        named = declared or family.config
+        raise BenchError(f"{family.__name__}: mmdet has no configuration {named!r}, nor is there such a file")
     return path
