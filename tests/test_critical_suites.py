@@ -240,7 +240,7 @@ def test_the_table_has_groups_and_categories(tmp_path: Path, capsys: Capture) ->
     assert [cell.strip() for cell in heading.split("|")][3:7] == ["AP", "AP50", "AP75", "person.AP"]
     assert "99.01" in fp
     assert "Group person: solid-disc (ours)." in text
-    assert "Row lsq hurts most, of categories on 20 images or more: solid-disc -1.98." in text
+    assert "lsq: of categories on 20 images or more, solid-disc -1.98 lose most." in text
     folded = text[text.index("<summary>Change of each category") :]
     cells = [[cell.strip() for cell in line.split("|")] for line in folded.splitlines()]
     assert ["", "solid-disc", "100", "-1.98", ""] in cells and ["", "solid-star", "100", "+1.98", ""] in cells

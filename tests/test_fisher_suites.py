@@ -15,6 +15,8 @@ from bench.plan.jobs import plan
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.schema.load import load_suite
+from bench.verdict.baseline import gather_committed
+from bench.verdict.claims import judge
 
 Change = Callable[[dict[str, Any]], Any]
 NAME = "fisher_detr/dab"
@@ -95,6 +97,17 @@ def test_each_quantized_row_says_that_it_is_a_reconstruction(name: str) -> None:
     suite = load_suite(name, PROJECT).suite
     assert all(row.reconstruction for row in suite.rows if not row.bits.is_fp)
     assert all(claim.published is None for claim in suite.claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "out"), [("fisher_detr/detr", True), ("fisher_detr/dab", False), ("fisher_detr/deformable", False)]
+)
+def test_a_detr_that_began_with_a_backbone_is_still_asked_what_it_scores(name: str, out: bool) -> None:
+    """DETR-R50 has 14.79 AP, which carries no claim."""
+    verdicts = judge(gather_committed(load_suite(name, PROJECT), "mini"))
+    low = ["full-precision row detr-r50 has 14.79 AP, the least is 15" in found.regime_why for found in verdicts]
+    assert len(low) > 8 and set(low) == {out}
+    assert all(found.words == "out of regime" for found in verdicts) is out
 
 
 def test_a_group_is_written_out_in_the_job() -> None:

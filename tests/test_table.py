@@ -115,7 +115,7 @@ def test_notes_name_rows_that_differ(suite: Located) -> None:
     assert "fp, fp-ft: Code: commit aaaaaaaaaaaa" in notes
     assert "problems found by the reader: train: empty 3.xml: no object" in notes
     store_record(suite, job, provenance={**origin, "source": "b" * 64})
-    assert "those of runs from a commit without any: lsq 0." in notes_of(suite)
+    assert "those of runs in this table from a tree without any: lsq 0." in notes_of(suite)
 
 
 def test_states_of_rows_without_a_result(suite: Located) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bench.report.grid import Column, Grid
+from bench.report.wording import grouped
 from bench.schema.group import FEW, Groups
 from bench.schema.suite import Row
 from bench.verdict.gather import JobResult, Results
@@ -47,10 +48,15 @@ class Categories(NamedTuple):
         """What the groups are, and what each row hurts most."""
         for name, group in self.groups.items():
             yield f"Group {name}: {', '.join(group.categories) or group.lacking} ({group.source})."
-        for one in self.changed:
-            if one.hurt:
-                listed = ", ".join(f"{name} {one.changes[name].mean:+.2f}" for name in one.hurt)
-                yield f"Row {one.row.id} hurts most, of categories on {FEW} images or more: {listed}."
+        found = [
+            (one.row.id, ", ".join(f"{name} {one.changes[name].mean:+.2f}" for name in one.hurt))
+            for one in self.changed
+            if one.hurt
+        ]
+        # Rows are named however many there are; those of one allocation are one model.
+        yield from grouped(
+            ((row, f"of categories on {FEW} images or more, {lost} lose most.") for row, lost in found), 0
+        )
 
     def grid(self) -> Grid | None:
         """A line a category, a column a row; a change in brackets rests on too few images to tell."""

@@ -113,8 +113,8 @@ def _dirty(results: Results) -> Iterator[str]:
     if unknown:
         yield f"Run from trees with changes that were not committed, so no claim counts them: {_by_row(unknown)}."
     if known:
-        what = "their commit had changes, but their sources are to the byte those of runs from a commit without any"
-        yield f"Counted, though {what}: {_by_row(known)}."
+        what = "their sources are, to the byte, those of runs in this table from a tree without any"
+        yield f"Counted, though from trees with changes that were not committed, since {what}: {_by_row(known)}."
 
 
 def _by_row(jobs: list[Job]) -> str:

@@ -94,10 +94,13 @@ def _learned(model: str, values: list[float], results: Results, one: bool) -> Re
 
 
 def full_precision_row(results: Results, row: Row) -> str | None:
-    """The full-precision row that a row comes from; None where it takes over a part of it, or comes from none."""
+    """The full-precision row that a row comes from, whole; None where it comes from none.
+
+    That row may itself have begun with a part of another model: a DETR with the backbone of another detector, say.
+    """
     while row.start is not None and row.start_part is None:
         row = results.located.suite.row(row.start)
-    return row.id if row.bits.is_fp and row.start is None else None
+    return row.id if row.bits.is_fp else None
 
 
 def _controls(results: Results, model: str, rows: list[Row]) -> list[str]:
