@@ -14,6 +14,8 @@ import torchvision.ops
 from torch import nn
 from torch.nn.functional import one_hot
 
+from bench.imports import uncollected
+
 
 class _ExtStandIn(types.ModuleType):
     """Takes the place of `mmcv._ext`, with the one operator that the project's detectors reach."""
@@ -43,6 +45,7 @@ class _ExtStandIn(types.ModuleType):
 
 
 @functools.cache
+@uncollected()
 def load_mmdet() -> None:
     """Import mmdet and register its modules; a compiled mmcv is used where one is installed."""
     compiled = importlib.util.find_spec("mmcv._ext") is not None

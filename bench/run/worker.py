@@ -18,6 +18,7 @@ from typing import Any
 from bench.clock import Every, now
 from bench.engine.order import Order
 from bench.errors import BenchError
+from bench.imports import uncollected
 from bench.processes import world
 from bench.records.store import JobFolder
 
@@ -40,7 +41,8 @@ def main() -> int:
                 folder.tidy()
             order = Order.model_validate_json(folder.job.read_bytes())
             # Torch takes seconds to import; a job that is done already need not wait for it.
-            from bench.engine.execute import execute
+            with uncollected():
+                from bench.engine.execute import execute
 
             execute(order, folder, _Reporter())
             return EXECUTED

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UsageError
+from bench.imports import uncollected
 
 KernelPath = Literal["auto", "eager", "numba", "triton"]
 Rule = Literal["paper", "mqbench", "rounded"]
@@ -116,7 +117,8 @@ def _load(path: str) -> Kernels | None:
     if path == "eager":
         return None
     try:
-        module: Kernels = import_module(f"bench.quantization.kernels.{path}_path")
+        with uncollected():
+            module: Kernels = import_module(f"bench.quantization.kernels.{path}_path")
     except (
         Exception
     ):  # absent, of another NumPy, or its compiler does not know this processor: each has errors of its own
