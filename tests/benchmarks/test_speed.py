@@ -10,8 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measure import BARS, PARTS, holds, measured, ratio, references
 
 MISSED = {"lsq 16x32x32x32: ours / one pass over the data"}
-"""Bars that are not met after several attempts; docs/performance.md has these. One that is met fails, so that it is taken
-from here."""
+"""Bars that several attempts miss (docs/performance.md). One that is met at last fails, to be taken from here."""
 
 
 @pytest.mark.long
