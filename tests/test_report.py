@@ -173,7 +173,7 @@ def test_one_claim_is_told_of_in_the_singular() -> None:
         "1 holds",
         "1 shows no difference that matters",
         "1 is inconclusive",
-        "1 has not run",
+        "1 is without a result",
     ]
     assert WORDS["fails"].of(2) == "2 fail"
 

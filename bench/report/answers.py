@@ -19,6 +19,23 @@ def headlines(group: Group) -> list[tuple[Section, ClaimVerdict]]:
     return sorted(found, key=lambda one: [*WORDS].index(one[1].status))
 
 
+def examples(group: Group) -> list[tuple[Section, ClaimVerdict]]:
+    """The first of these claims with each verdict, so that no verdict hides behind another."""
+    return [*{claim.status: (section, claim) for section, claim in reversed(headlines(group))}.values()][::-1]
+
+
+def further(group: Group) -> list[tuple[Section, ClaimVerdict]]:
+    """The headlines that are no examples."""
+    shown = [claim for _, claim in examples(group)]
+    return [(section, claim) for section, claim in headlines(group) if not any(claim is one for one in shown)]
+
+
+def subject(section: Section, found: ClaimVerdict) -> str:
+    """What the numbers of a claim were measured on: detector, data set and tier."""
+    detector = section.results.located.suite.row(found.claim.rows[0]).detector
+    return f"{detector}, {section.table.data}, tier {section.tier}"
+
+
 def standing(group: Group) -> Standing:
     """Of all its tables together."""
     return together(section.table.standing for section in group.sections)

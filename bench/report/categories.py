@@ -59,17 +59,26 @@ class Categories(NamedTuple):
         )
 
     def grid(self) -> Grid | None:
-        """A line a category, a column a row; a change in brackets rests on too few images to tell."""
+        """A line a category, a column a row, or several that change the same, as those of one allocation do; a change
+        in brackets rests on too few images to tell."""
         names = list(dict.fromkeys(name for one in self.changed for name in one.changes))
+        alike: dict[tuple[tuple[str, Change], ...], list[str]] = {}
+        for one in self.changed:
+            alike.setdefault(tuple(one.changes.items()), []).append(one.row.id)
+        shown = [dict(changes) for changes in alike]
         if not names:
             return None
-        headings = (Column("category"), Column("images", numeric=True))
-        lines = tuple(
-            (name, self._images(name), *(_cell(one.changes.get(name)) for one in self.changed)) for name in names
+        columns = (Column("category"), *(Column(", ".join(rows), numeric=True) for rows in alike.values()))
+        images = [self._images(name) for name in names]
+        if not any(images):
+            lines = tuple((name, *(_points(one.get(name)) for one in shown)) for name in names)
+            return Grid(columns, lines, f"{TITLE}; on how many images each rests is unknown")
+        counted = tuple(
+            (name, count, *(_cell(one.get(name)) for one in shown)) for name, count in zip(names, images, strict=True)
         )
-        columns = (*headings, *(Column(one.row.id, numeric=True) for one in self.changed))
+        columns = (columns[0], Column("images", numeric=True), *columns[1:])
         return Grid(
-            columns, lines, f"{TITLE}; in brackets: fewer than {FEW} images, or a number of them that is unknown"
+            columns, counted, f"{TITLE}; in brackets: fewer than {FEW} images, or a number of them that is unknown"
         )
 
     def _images(self, name: str) -> str:
@@ -131,7 +140,10 @@ def _enriched(record: Any, groups: Groups) -> Any:
     return record.model_copy(update={"metrics": numbers(record, groups)})
 
 
+def _points(change: Change | None) -> str:
+    return "" if change is None else f"{change.mean:+.2f}"
+
+
 def _cell(change: Change | None) -> str:
-    if change is None:
-        return ""
-    return f"{change.mean:+.2f}" if (change.images or 0) >= FEW else f"({change.mean:+.2f})"
+    text = _points(change)
+    return text if change is None or (change.images or 0) >= FEW else f"({text})"

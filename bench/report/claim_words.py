@@ -32,10 +32,13 @@ WORDS: dict[Status, Word] = {
     "inconclusive": Word("?", "are inconclusive", "The interval is too wide to say any of these."),
     "interim": Word("…", "are interim", "The planned repetitions are not complete, so nothing is decided yet."),
     "out of regime": Word(
-        "∅", "are out of regime", "Quantization costs so much here that the claim would be about another situation."
+        "∅",
+        "are out of regime",
+        "The detector is so weak here, or loses so much by quantization, that the claim would be about something else; "
+        "the notes on the claims say which.",
     ),
     "survey": Word("○", "belong to a survey", "One repetition, shown for an overview; nothing is tested."),
-    "not run": Word("-", "have not run", "A row of the claim has no result yet."),
+    "not run": Word("-", "are without a result", "A row of the claim has no result yet."),
 }
 """By status; decided ones first."""
 DECIDED: tuple[Status, ...] = ("holds", "equivalent", "fails")
@@ -50,6 +53,12 @@ def gain(found: ClaimVerdict, unit: str = "") -> str:
         return f"{signed(answer.mean)}{unit}, no interval"
     over = f", over {answer.n} images" if found.over == "images" else ""
     return f"{signed(answer.mean)}{unit}, between {signed(answer.lower)} and {signed(answer.upper)}{over}"
+
+
+def metric_words(metric: str) -> str:
+    """`AP`; of a group of categories `AP, group first`."""
+    group, _, name = metric.rpartition(".")
+    return f"{name}, group {group}" if group else name
 
 
 def slug(status: str) -> str:

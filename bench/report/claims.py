@@ -63,8 +63,12 @@ def notes(claims: Sequence[ClaimVerdict], suite: Suite, tier: Tier) -> Iterator[
             "of regime also: full precision below "
             f"{LEAST_AP:g} AP, or beaten by its control by more than {MOST_LEFT:g}."
         )
+    said: dict[str, list[str]] = {}
     for found in claims:
-        yield f"Claim {found.claim.id} ({found.claim.metric}): {found.claim.source}. {' '.join(_said(found))}".rstrip()
+        text = f"({found.claim.metric}): {found.claim.source}. {' '.join(_said(found))}".rstrip()
+        said.setdefault(text, []).append(found.claim.id)
+    for text, names in said.items():
+        yield f"Claim{'s' if len(names) > 1 else ''} {', '.join(names)} {text}"
 
 
 def _title(family: str | None, suite: Suite, tier: Tier) -> str:

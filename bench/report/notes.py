@@ -64,8 +64,11 @@ def _of_rows(results: Results) -> Iterator[str]:
         ]
         for text in filter(None, texts):
             said.setdefault(text, []).append(f"{row.label} {row.bits}")
+    every = [f"{found.row.label} {found.row.bits}" for found in results.rows]
     for text, rows in said.items():
-        yield f"{'; '.join(rows)}: {text}"
+        others = [name for name in every if name not in rows]
+        alike = f"All rows but {'; '.join(others)}" if len(others) < len(rows) / 2 else "; ".join(rows)
+        yield f"{alike if others else 'All rows'}: {text}"
 
 
 def provenance(results: Results, table: PublishedTable | None) -> Iterator[str]:

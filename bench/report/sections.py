@@ -103,7 +103,7 @@ def committed_table(suite: Located, tier: Tier) -> Table | None:
 
 def grouped(sections: Sequence[Section]) -> list[Group]:
     """By folder below `suites/`. What has published numbers comes first, then what claims something; likewise in a
-    folder what claims something, and of that what has run."""
+    folder what claims something, of that what has run, and of that what the paper prints too."""
     folders = dict.fromkeys(section.name.rpartition("/")[0] for section in sections)
     groups = []
     for folder in folders:
@@ -113,9 +113,10 @@ def grouped(sections: Sequence[Section]) -> list[Group]:
     return sorted(groups, key=lambda group: (not group.of_paper, min(map(_silent, group.sections))))
 
 
-def _silent(section: Section) -> tuple[bool, bool]:
-    """What has claims, and then what has run, is less so than others."""
-    return not section.table.judged, not section.table.standing.done
+def _silent(section: Section) -> tuple[bool, bool, bool]:
+    """What has claims, then what has run, then what has published numbers is less so than others."""
+    published = section.results.located.suite.published is not None
+    return not section.table.judged, not section.table.standing.done, not published
 
 
 def _title(section: Section, folder: str) -> str:

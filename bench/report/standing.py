@@ -40,9 +40,12 @@ class Standing:
         if number == 1:
             (status,) = self.claims
             return f"The only claim reads: {status}{self.condition}."
+        if len(self.claims) == 1:
+            (status,) = self.claims
+            return f"All {number} claims {WORDS[status].many}{self.condition}."
         counts = listed(WORDS[status].of(count) for status, count in self.claims.items())
         if not any(status in DECIDED for status in self.claims):
-            return f"No claim is decided yet: of {number} claims, {counts}."
+            return f"No claim is decided: of {number} claims, {counts}."
         return f"On these data, of {number} claims, {counts}{self.condition}."
 
     @property

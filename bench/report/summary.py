@@ -17,8 +17,8 @@ from tabulate import tabulate
 from bench.errors import BenchError
 from bench.evaluation.metric import metric_of
 from bench.plan.jobs import plan
-from bench.report.answers import answer, headlines, standing, where
-from bench.report.claim_words import gain
+from bench.report.answers import answer, headlines, standing, subject, where
+from bench.report.claim_words import gain, metric_words
 from bench.report.make import as_file, save
 from bench.report.render import markdown
 from bench.report.sections import Group, Section, find_sections, grouped
@@ -123,7 +123,7 @@ def _counts(whole: Standing) -> tuple[str, str]:
 def _group(group: Group) -> str:
     claims = [
         f"* {markdown(found.claim.text)}: **{found.words}**, "
-        f"{markdown(gain(found, f' {found.claim.metric}'))} ({_where(section)})"
+        f"{markdown(gain(found, f' {metric_words(found.claim.metric)}'))} ({markdown(subject(section, found))})"
         for section, found in headlines(group)
     ]
     tables = [
