@@ -16,7 +16,7 @@ from bench.cli.main import main
 from bench.plan.jobs import plan
 from bench.records.files import write_json
 from bench.records.store import Store
-from bench.report.answers import answer, headlines
+from bench.report.answers import answer, examples, further, headlines
 from bench.report.claim_words import WORDS
 from bench.report.html import categories, pareto
 from bench.report.html.axis import MARGIN, axis, log_axis, short
@@ -137,6 +137,22 @@ def test_what_is_decided_stands_first_and_what_claims_before_what_does_not(commi
         assert order == sorted(order)
     claiming_ = [any(section.table.judged for section in group.sections) for group in groups]
     assert claiming_ == sorted(claiming_, reverse=True)
+
+
+def test_no_verdict_hides_behind_another(committed: list[Section]) -> None:
+    for group in grouped(committed):
+        shown = [claim.status for _, claim in examples(group)]
+        assert shown == [*dict.fromkeys(claim.status for _, claim in headlines(group))]
+        assert len(shown) + len(further(group)) == len(headlines(group))
+
+
+def test_claims_without_any_result_are_folded_away(tmp_path: Path) -> None:
+    suite = claiming(tmp_path, [1.0])
+    assert "; none has a result</summary>" not in render([one(suite)], "qdet-bench report", None)
+    for job in plan(suite, "mini"):
+        if job.row.id == "lsq":
+            Store(tmp_path).folder(job.identity).record_file.unlink()
+    assert "; none has a result</summary>" in render([one(suite)], "qdet-bench report", None)
 
 
 def test_together_tables_stand_for_the_sum_of_their_runs_and_claims(committed: list[Section]) -> None:
@@ -330,7 +346,7 @@ def test_a_category_is_compared_with_the_rows_control(tmp_path: Path) -> None:
         write_json(Store(tmp_path).folder(job.identity).record_file, changed)
     found = categories.categories(one(suite))
     assert found is not None
-    assert [(own, control) for own, control, _ in found.heads] == [("FP+ft 32/32", "FP 32/32"), ("LSQ 2/2", "FP 32/32")]
+    assert [(own, control) for own, control in found.heads] == [("FP+ft 32/32", "FP 32/32"), ("LSQ 2/2", "FP 32/32")]
     points = {name: [c.points if c else None for c in changes] for name, changes in found.lines}
     assert points["circle"] == pytest.approx([5.0, -20.0])
     assert points["square"] == pytest.approx([5.0, -10.0])
@@ -349,6 +365,13 @@ def test_rows_of_one_schedule_have_one_control(tmp_path: Path) -> None:
         "other": "fp-ft",
         "fp-ft": "fp",
     }
+
+
+def test_another_detectors_checkpoint_is_no_control(tmp_path: Path) -> None:
+    section = one(measured(located(tmp_path)))
+    (row,) = (row for row in section.results.located.suite.rows if row.id == "fp-ft")
+    assert categories.control_of(section, row) == "fp"
+    assert categories.control_of(section, row.model_copy(update={"detector": "dab-detr-r50"})) is None
 
 
 def test_points_are_drawn_where_rows_have_several_runs(tmp_path: Path) -> None:

@@ -46,6 +46,21 @@ def test_facts_are_drawn_by_their_form() -> None:
     assert found["layers"].lines[1] == ("conv1", "0.1", "4")
 
 
+def test_what_holds_nothing_is_not_told_and_large_numbers_are_written_out() -> None:
+    found = facts.fact("fold_bn", {"folded": 20, "not_folded": [], "categories": None, "limit": 319500.0})
+    assert [(fact.name, fact.value) for fact in found.facts] == [("folded", "20"), ("limit", "319,500")]
+
+
+def test_rows_of_which_the_same_is_told_stand_together(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    for job in plan(suite, "mini"):
+        told = {"fold_bn": {"folded": 20 if job.row.id != "lsq" else 19}}
+        write_json(Store(tmp_path).folder(job.identity).record_file, record_data(job, 0.5, facts=told))
+    (first, second) = facts.told(one(suite))
+    assert first.labels == ("FP 32/32", "FP+ft 32/32")
+    assert second.labels == ("LSQ 2/2",)
+
+
 @pytest.mark.parametrize(("repetitions", "means"), [(1, ""), (2, " (means of 2 runs)")])
 def test_one_or_two_points_of_a_training_are_told_in_words(tmp_path: Path, repetitions: int, means: str) -> None:
     data = suite_data()

@@ -24,11 +24,12 @@ class Change(NamedTuple):
 
 
 class Categories(NamedTuple):
-    """Categories from the most to the least hurt on average, and for each row its changes."""
+    """Categories from the most to the least hurt on average, and for each row its changes; rows that change the same
+    share a column."""
 
     metric: str
-    heads: tuple[tuple[str, str, str | None], ...]
-    """Label of a row, that of its control, and where its runs are."""
+    heads: tuple[tuple[str, str], ...]
+    """Labels of rows, and that of their control."""
     lines: tuple[tuple[str, tuple[Change | None, ...]], ...]
 
 
@@ -37,7 +38,7 @@ def categories(section: Section) -> Categories | None:
     metric = headline(section)
     whole = enriched(section.results, find_groups(section.results).columns)
     results = {row.row.id: row for row in whole.rows}
-    columns = []
+    columns: dict[tuple[str, tuple[tuple[str, float], ...]], list[str]] = {}
     for row in whole.rows:
         control = results.get(control_of(section, row.row) or "")
         if control is None:
@@ -45,27 +46,29 @@ def categories(section: Section) -> Categories | None:
         own, other = (by_category(one, metric) for one in (row, control))
         changes = {name: 100 * (own[name] - other[name]) for name in own if name in other}
         if changes:
-            columns.append((row.row, control.row, changes))
+            columns.setdefault((label(control.row), tuple(changes.items())), []).append(label(row.row))
     if not columns:
         return None
-    names = dict.fromkeys(name for _, _, changes in columns for name in changes)
-    average = {name: fmean(c[name] for _, _, c in columns if name in c) for name in names}
+    every = [dict(changes) for _, changes in columns]
+    names = dict.fromkeys(name for changes in every for name in changes)
+    average = {name: fmean(changes[name] for changes in every if name in changes) for name in names}
     lines = tuple(
-        (name, tuple(_change(changes.get(name)) for _, _, changes in columns))
+        (name, tuple(_change(changes.get(name)) for changes in every))
         for name in sorted(names, key=lambda name: average[name])
     )
-    heads = tuple((label(row), label(control), section.anchor(row.id)) for row, control, _ in columns)
+    heads = tuple(("; ".join(rows), control) for (control, _), rows in columns.items())
     return Categories(metric, heads, lines)
 
 
 def control_of(section: Section, row: Row) -> str | None:
     """The row that it is compared with: that which the suite's `regime` names for it, or for a row of its detector,
-    bits and schedule; else the one it starts from."""
+    bits and schedule; else the one of its detector that it starts from."""
     suite = section.results.located.suite
     limits = {limit.row: limit.reference for limit in reversed(suite.regime)}
     alike = (suite.row(name) for name in limits)
     found = (one.id for one in alike if (one.detector, one.bits, one.recipe) == (row.detector, row.bits, row.recipe))
-    return limits.get(row.id) or limits.get(next(found, ""), row.start)
+    start = row.start if row.start is not None and suite.row(row.start).detector == row.detector else None
+    return limits.get(row.id) or limits.get(next(found, ""), start)
 
 
 def by_category(row: RowResult, metric: str) -> Mapping[str, float]:

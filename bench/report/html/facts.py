@@ -35,26 +35,28 @@ class Fact(NamedTuple):
 
 
 class RowFacts(NamedTuple):
-    """Of the first run of a row that tells something."""
+    """Of the first runs of rows that tell the same."""
 
-    label: str
-    anchor: str | None
-    repetition: int
+    labels: tuple[str, ...]
     methods: tuple[Fact, ...]
 
 
 def told(section: Section) -> Iterator[RowFacts]:
-    """In the order of the rows."""
+    """In the order of the rows; those that tell nothing are left out."""
+    labels: dict[tuple[Fact, ...], list[str]] = {}
     for row in section.results.rows:
-        found = next((job for job in row.jobs if job.record is not None and job.record.facts), None)
-        if found is not None and found.record is not None:
-            methods = tuple(fact(name, value) for name, value in found.record.facts.items())
-            yield RowFacts(label(row.row), section.anchor(row.row.id), found.job.repetition, methods)
+        records = (job.record for job in row.jobs if job.record is not None)
+        found: Mapping[str, Any] = next((record.facts for record in records if record.facts), {})
+        if methods := tuple(fact(name, value) for name, value in found.items()):
+            labels.setdefault(methods, []).append(label(row.row))
+    for methods, rows in labels.items():
+        yield RowFacts(tuple(rows), methods)
 
 
 def fact(name: str, value: Any) -> Fact:
     """The form that fits: curve, bars by name, table, further facts, or the value in words."""
     name = name.replace("_", " ")
+    value = _without_empty(value)
     if isinstance(value, Mapping) and value:
         return _mapping(name, value)
     if isinstance(value, list | tuple) and len(value) >= FEW:
@@ -63,6 +65,11 @@ def fact(name: str, value: Any) -> Fact:
         if all(isinstance(v, list | tuple) and len(v) == 2 and all(map(_is_number, v)) for v in value):
             return _curve(name, "x", sorted((float(a), float(b)) for a, b in value))
     return Fact(name, "value", value=text(value))
+
+
+def _without_empty(value: Any) -> Any:
+    """Without the entries of a mapping that hold nothing."""
+    return {k: v for k, v in value.items() if v not in (None, "", [], {})} if isinstance(value, Mapping) else value
 
 
 def _mapping(name: str, value: Mapping[str, Any]) -> Fact:
@@ -91,9 +98,9 @@ def _is_number(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """As a cell: four digits of a number, lists with commas."""
+    """As a cell: four digits of a number, whole thousands with commas, lists with commas."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(text, value))
     if isinstance(value, Mapping):

@@ -35,6 +35,11 @@ class Forest(NamedTuple):
     zero: float
     marks: tuple[Mark, ...]
 
+    @property
+    def has_results(self) -> bool:
+        """Whether anything was measured of any of its claims."""
+        return any(mark.at is not None for mark in self.marks)
+
 
 def forests(section: Section) -> Iterator[Forest]:
     """One a family, in the order of the claims."""

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from bench.report import answers
-from bench.report.claim_words import WORDS, gain, slug
+from bench.report.claim_words import WORDS, gain, metric_words, slug
 from bench.report.html import (
     agreement,
     axis,
@@ -49,9 +49,12 @@ def render(sections: Sequence[Section], command: str, revision: str | None, imag
         words=WORDS,
         slug=slug,
         answer=answers.answer,
-        headlines=answers.headlines,
         standing=answers.standing,
         where=answers.where,
+        examples=answers.examples,
+        further=answers.further,
+        subject=answers.subject,
+        metric_words=metric_words,
         gain=gain,
         forests=forest.forests,
         rows=rows.rows,

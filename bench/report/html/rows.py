@@ -48,11 +48,12 @@ class Rows(NamedTuple):
     metric: str
     scale: Axis
     strips: tuple[Strip, ...]
+    """Of rows with several runs: one point says no more than the table does."""
 
     @property
-    def repeated(self) -> bool:
-        """Whether points say more than the table does."""
-        return any(len(strip.runs) > 1 for strip in self.strips)
+    def detector(self) -> int | None:
+        """The column of detectors, which a phone shows below the method."""
+        return next((k for k, (heading, _) in enumerate(self.headings) if heading == "detector"), None)
 
 
 def headline(section: Section) -> str:
@@ -112,11 +113,12 @@ def _strips(section: Section, metric: str) -> tuple[Axis, tuple[Strip, ...]]:
     values = {
         row.row.id: [(r.provenance.asked, 100 * r.metrics[metric]) for r in sound_runs(row)]
         for row in section.results.rows
+        if len(sound_runs(row)) > 1
     }
     scale = axis((value for runs in values.values() for _, value in runs), least=1.0)
     strips = []
     for row in section.results.rows:
-        if runs := values[row.row.id]:
+        if runs := values.get(row.row.id):
             points = tuple(
                 (scale.at(value), f"repetition {asked.seed if asked else '?'}: {value:.2f}") for asked, value in runs
             )
