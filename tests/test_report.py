@@ -1,9 +1,11 @@
 """`report`: one file that shows what the records say, no more and no less."""
 
+import gzip
 import json
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,9 @@ def test_every_committed_number_leads_to_its_runs(committed: list[Section], text
 
 
 def test_every_run_shows_record_command_environment_commit_and_pin(committed: list[Section], text: str) -> None:
-    raw = json.loads(re.search(r'id="records">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
+    packed = re.search(r'id="records">(.*?)</script>', text, re.S)
+    assert packed is not None
+    raw = json.loads(gzip.decompress(b64decode(packed[1])))
     for section in committed:
         for job in section.results.jobs:
             if (record := job.record) is not None:

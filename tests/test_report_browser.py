@@ -59,6 +59,7 @@ def test_a_reader_clicks_through(chromium: Any, file: Path) -> None:
         assert runs.is_visible()
 
         runs.locator("button.raw").first.click()
+        page.locator("dialog[open]").wait_for()
         record = json.loads(page.locator("dialog pre").text_content())
         assert record["identity"].startswith(runs.locator("button.raw code").first.text_content())
         page.keyboard.press("Escape")

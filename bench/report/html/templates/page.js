@@ -50,12 +50,16 @@ for (const button of document.querySelectorAll(".sortable thead button"))
     body.append(...rows);
   });
 
-// Raw records are kept once, and written out when somebody asks.
+// Raw records are kept once, packed, and written out when somebody asks.
 let records = null;
+function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
 const dialog = document.getElementById("raw");
 for (const button of document.querySelectorAll("button.raw"))
-  button.addEventListener("click", () => {
-    records = records || JSON.parse(document.getElementById("records").textContent);
+  button.addEventListener("click", async () => {
+    records = records || (await unpacked(document.getElementById("records").textContent));
     dialog.querySelector("h2").textContent = `Record ${button.textContent}`;
     dialog.querySelector("pre").textContent = JSON.stringify(records[button.dataset.record], null, 1);
     dialog.showModal();
