@@ -350,12 +350,23 @@ def test_a_category_is_compared_with_the_rows_control(tmp_path: Path) -> None:
         write_json(Store(tmp_path).folder(job.identity).record_file, changed)
     found = categories.categories(one(suite))
     assert found is not None
-    assert [(own, control) for own, control in found.heads] == [("FP+ft 32/32", "FP 32/32"), ("LSQ 2/2", "FP 32/32")]
+    assert list(found.heads) == [("FP+ft 32/32", "FP 32/32", ()), ("LSQ 2/2", "FP 32/32", ())]
     points = {name: [c.points if c else None for c in changes] for name, changes in found.lines}
     assert points["circle"] == pytest.approx([5.0, -20.0])
     assert points["square"] == pytest.approx([5.0, -10.0])
     assert points["group round"] == pytest.approx([2.5, -10.0])
     assert found.lines[0][0] == "circle", "the most hurt first"
+
+
+def test_rows_that_change_the_same_share_a_column(tmp_path: Path) -> None:
+    suite = located(tmp_path)
+    for job in plan(suite, "mini"):
+        ap = 0.5 if job.row.id == "fp" else 0.4
+        changed = record_data(job, ap, per_category={"circle": {"AP": ap}})
+        write_json(Store(tmp_path).folder(job.identity).record_file, changed)
+    found = categories.categories(one(suite))
+    assert found is not None
+    assert list(found.heads) == [("FP+ft 32/32", "FP 32/32", ("LSQ 2/2",))]
 
 
 def test_rows_of_one_schedule_have_one_control(tmp_path: Path) -> None:

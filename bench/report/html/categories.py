@@ -28,8 +28,8 @@ class Categories(NamedTuple):
     share a column."""
 
     metric: str
-    heads: tuple[tuple[str, str], ...]
-    """Labels of rows, and that of their control."""
+    heads: tuple[tuple[str, str, tuple[str, ...]], ...]
+    """Label of a row, that of its control, and those of the rows that change the same."""
     lines: tuple[tuple[str, tuple[Change | None, ...]], ...]
 
 
@@ -56,7 +56,7 @@ def categories(section: Section) -> Categories | None:
         (name, tuple(_change(changes.get(name)) for changes in every))
         for name in sorted(names, key=lambda name: average[name])
     )
-    heads = tuple(("; ".join(rows), control) for (control, _), rows in columns.items())
+    heads = tuple((first, control, tuple(others)) for (control, _), (first, *others) in columns.items())
     return Categories(metric, heads, lines)
 
 
