@@ -14,7 +14,8 @@ from bench.report.html import curves, facts
 from bench.report.html.page import render
 
 FACTS = {
-    "detptq": {"fixed": {"1": 0.4, "2": 0.3, "2.4": 0.2, "4": 0.5}, "choice": {f"site{k}": "2.4" for k in range(5)},
+    "detptq": {"fixed": {"1": 0.4, "2": 0.3, "2.4": 0.2, "4": 0.5},
+               "choice": {f"site{k}": "2.4" if k else "2" for k in range(5)},
                "curve": [0.5, 0.4, 0.35, 0.3], "held_out": {"fixed": 0.3, "chosen": 0.2}, "passes": 60.5},
     "lapq": {"samples": [[2.0, 0.5], [2.4, 0.4], [3.0, 0.6], [4.0, 0.9]]},
     "fisher": {"choices": [2, 4, 8], "layers": {f"conv{k}": {"sensitivity": 0.1 * k, "bits": 4} for k in range(5)}},
@@ -49,6 +50,13 @@ def test_facts_are_drawn_by_their_form() -> None:
 def test_what_holds_nothing_is_not_told_and_large_numbers_are_written_out() -> None:
     found = facts.fact("fold_bn", {"folded": 20, "not_folded": [], "categories": None, "limit": 319500.0})
     assert [(fact.name, fact.value) for fact in found.facts] == [("folded", "20"), ("limit", "319,500")]
+
+
+def test_what_is_the_same_for_all_is_said_once_and_one_line_of_many_numbers_is_drawn() -> None:
+    same = facts.fact("choice", {f"site{k}": "minmax" for k in range(5)})
+    assert (same.kind, same.value) == ("value", "minmax for all 5")
+    (drawn,) = facts.fact("bias", {"largest": {f"conv{k}": 0.1 * k for k in range(5)}}).facts
+    assert (drawn.name, drawn.kind) == ("largest", "bars")
 
 
 def test_rows_of_which_the_same_is_told_stand_together(tmp_path: Path) -> None:

@@ -73,13 +73,18 @@ def _without_empty(value: Any) -> Any:
 
 
 def _mapping(name: str, value: Mapping[str, Any]) -> Fact:
+    plain = len(value) >= FEW and not any(isinstance(v, Mapping | list | tuple) for v in value.values())
+    if plain and len(set(value.values())) == 1:
+        return Fact(name, "value", value=f"{text(next(iter(value.values())))} for all {len(value)}")
     if len(value) >= FEW and all(_is_number(v) for v in value.values()):
         return Fact(name, "bars", bars=_bars(value))
-    if all(isinstance(v, Mapping) and not any(isinstance(w, Mapping) for w in v.values()) for v in value.values()):
+    if len(value) > 1 and all(
+        isinstance(v, Mapping) and not any(isinstance(w, Mapping) for w in v.values()) for v in value.values()
+    ):
         heads = tuple(dict.fromkeys(key for line in value.values() for key in line))
         lines = tuple((key, *(text(line.get(head, "")) for head in heads)) for key, line in value.items())
         return Fact(name, "table", heads=("", *heads), lines=lines)
-    if len(value) >= FEW and not any(isinstance(v, Mapping | list | tuple) for v in value.values()):
+    if plain:
         return Fact(name, "table", heads=("", name), lines=tuple((key, text(v)) for key, v in value.items()))
     return Fact(name, "facts", facts=tuple(fact(key, v) for key, v in value.items()))
 
