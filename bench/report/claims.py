@@ -127,4 +127,4 @@ def _p(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"
+    return "" if value is None else f"{value:+.2f}" if round(value, 2) else "0.00"

@@ -54,8 +54,8 @@ def log_axis(values: Iterable[float], unit: str = "") -> Axis:
 
 
 def signed(value: float) -> str:
-    """With its sign and two decimals."""
-    return with_minus(f"{value:+.2f}")
+    """With its sign and two decimals; what rounds to 0 has no sign."""
+    return with_minus(f"{value:+.2f}") if round(value, 2) else "0.00"
 
 
 def with_minus(text: str) -> str:

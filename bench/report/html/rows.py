@@ -84,7 +84,7 @@ def _marks(section: Section, row: str) -> dict[str, str]:
     if found.row.reconstruction is not None:
         marks["reconstruction"] = found.row.reconstruction
     if any(is_stale(job) for job in found.jobs):
-        marks["earlier protocol"] = "measured before the suite declared what it declares now; no claim counts it"
+        marks["earlier settings"] = "measured before the suite declared what it declares now; no claim counts it"
     return marks
 
 
