@@ -32,12 +32,19 @@ Quantize = Callable[[Path, Path, str, Images], None]
 """From a file to a quantized one, given the input's name and the calibration images."""
 
 
+def opened(source: Path, *, by_channel: bool) -> Any:
+    """The file's model; weights by channel need opset 13, so an earlier one is converted for them."""
+    import onnx
+    from onnx.version_converter import convert_version
+
+    model = onnx.load(source)
+    return convert_version(model, 13) if by_channel and model.opset_import[0].version < 13 else model
+
+
 def onnx_runtime(calibrate: str, **options: Any) -> Quantize:
-    """`quantize_static` of ONNX Runtime; weights by channel need opset 13, so an earlier file is converted."""
+    """`quantize_static` of ONNX Runtime."""
 
     def quantize(source: Path, target: Path, name: str, images: Images) -> None:
-        import onnx
-        from onnx.version_converter import convert_version
         from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, quantize_static
 
         class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -48,9 +55,7 @@ def onnx_runtime(calibrate: str, **options: Any) -> Quantize:
                 image = next(self.left, None)
                 return None if image is None else {name: image}
 
-        model = onnx.load(source)
-        if model.opset_import[0].version < 13 and options.get("per_channel"):
-            model = convert_version(model, 13)
+        model = opened(source, by_channel=options.get("per_channel", False))
         quantize_static(model, target, Reader(), calibrate_method=CalibrationMethod[calibrate], **options)
 
     return quantize
@@ -71,9 +76,8 @@ def nncf_quantize(*, mixed: bool, corrected: bool) -> Quantize:
         data = nncf.Dataset(images, lambda image: {name: image})
         preset = nncf.QuantizationPreset.MIXED if mixed else None
         advanced = nncf.AdvancedQuantizationParameters(disable_bias_correction=not corrected)
-        found = nncf.quantize(
-            onnx.load(source), data, preset=preset, subset_size=len(images), advanced_parameters=advanced
-        )
+        model = opened(source, by_channel=True)
+        found = nncf.quantize(model, data, preset=preset, subset_size=len(images), advanced_parameters=advanced)
         onnx.save(found, target)
 
     return quantize
