@@ -132,5 +132,7 @@ def test_the_committed_records_open_at_once(chromium: Any, tmp_path: Path, width
         links = "[...document.querySelectorAll('a[href]')].map((link) => link.getAttribute('href'))"
         broken = page.evaluate(f"{links}.filter((link) => !document.getElementById(link.slice(1)))")
         assert broken == []
+        overview = "document.querySelector('#overview .scroll')"
+        assert page.evaluate(f"{overview}.scrollWidth <= {overview}.clientWidth"), "the overview is cut off"
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
         assert not errors
