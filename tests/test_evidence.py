@@ -155,7 +155,7 @@ def test_runs_of_an_earlier_protocol_are_shown_and_count_for_no_claim(tmp_path: 
     accept(gather(suite, "mini"))
     data = json.loads(suite.path.read_text())
     data["tiers"]["mini"]["checkpoints"] = "own"
-    from bench.verdict.baseline import gather_committed
+    from bench.verdict.committed import gather_committed
 
     (found,) = judge(gather_committed(located(tmp_path, data), "mini"))
     # Repetition 0 is the same work.

@@ -15,8 +15,8 @@ from bench.plan.jobs import plan
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.schema.load import load_suite
-from bench.verdict.baseline import gather_committed
 from bench.verdict.claims import judge
+from bench.verdict.committed import gather_committed
 
 Change = Callable[[dict[str, Any]], Any]
 NAME = "fisher_detr/dab"

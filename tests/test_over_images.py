@@ -19,11 +19,11 @@ from bench.evaluation.resample import resample
 from bench.plan.jobs import plan
 from bench.records.store import LOCAL, Store
 from bench.report.claims import grids, notes
-from bench.report.make import accept_results, committed_text
+from bench.report.make import accept_results, committed_text, make_table
 from bench.schema.load import Located
 from bench.statistics.bootstrap import draw
-from bench.verdict.baseline import gather_committed
 from bench.verdict.claims import ClaimVerdict, judge
+from bench.verdict.committed import gather_committed
 from bench.verdict.gather import gather
 from bench.verdict.kept_differences import COMMITTED_FOLDER, LOCAL_FOLDER
 
@@ -278,6 +278,8 @@ def test_a_row_of_another_tool_is_compared_by_what_was_submitted(tmp_path: Path)
     shutil.rmtree(tmp_path / LOCAL)
     (committed,) = judge(gather_committed(suite, "mini"))
     assert (committed.status, committed.answer) == ("holds", found.answer)
+    (row,) = [row for row in make_table(suite, "mini", committed=True).rows if row[0].endswith("(external)")]
+    assert float(row[2]) > 0 and "not run" not in " ".join(row)
 
 
 Change = Callable[[dict[str, Any]], Any]

@@ -170,7 +170,7 @@ def test_table_shows_what_was_computed_elsewhere(root: Path, capsys: Capture) ->
     assert (row["method"], row["W/A"], float(row["AP"])) == ("LSQ+HQOD", "4/4", 100.0)
     shown = printed(root, capsys)["LSQ+HQOD (external)"]
     assert (shown["AP"], shown["runs"], shown["baseline"]) == ("100.00", "1", "")
-    assert shown["state"].startswith("external; not run: ")
+    assert shown["state"] == "external"
     said = notes(root, capsys)
     assert f"predictions computed elsewhere, file dt.json, sha256 {digest[:12]}…" in said and "our code" in said
     assert "Training steps" not in said

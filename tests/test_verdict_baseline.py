@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from bench.errors import BenchError, UsageError
 from bench.records.store import Store
 from bench.schema.load import Located
-from bench.verdict.baseline import accept, baseline_file, gather_committed, load
+from bench.verdict.baseline import accept, baseline_file, load
 from bench.verdict.check import judge
+from bench.verdict.committed import gather_committed
 from bench.verdict.faults import fault
 from bench.verdict.gather import gather
 from bench.verdict.moves import compare

@@ -12,8 +12,9 @@ from bench.report.render import render
 from bench.report.table import Table, build
 from bench.schema.load import Located
 from bench.schema.suite import Tier
-from bench.verdict.baseline import accept, gather_committed, load
+from bench.verdict.baseline import accept, load
 from bench.verdict.claims import keep_differences
+from bench.verdict.committed import gather_committed
 from bench.verdict.gather import Results, gather
 from bench.verdict.references import published_table
 

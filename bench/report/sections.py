@@ -10,7 +10,8 @@ from bench.records.store import Store
 from bench.report.table import Table, build, has_run
 from bench.schema.load import SUITES, Located
 from bench.schema.suite import Tier
-from bench.verdict.baseline import baseline_file, gather_committed, load
+from bench.verdict.baseline import baseline_file, load
+from bench.verdict.committed import gather_committed
 from bench.verdict.gather import Results, gather
 from bench.verdict.references import published_table
 

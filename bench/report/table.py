@@ -102,7 +102,11 @@ def build(
     shown = [row for row in results.rows if has_run(row)] or list(results.rows)
     columns = _Columns(results, _measured(metric_of(spec.metric), found, wanted), committed)
     # In a committed table rows are what they are; that all are well says nothing.
-    columns.states = not committed or STATE in wanted or any(runs_state(row) != "ok" for row in shown)
+    columns.states = (
+        not committed
+        or STATE in wanted
+        or any(runs_state(row) != "ok" for row in shown if row.jobs or not row.external)
+    )
     lines = [
         (row.row.id, line) for row in shown for line in columns.lines(row, [v for v in verdicts if v.row == row.row.id])
     ]
@@ -182,7 +186,7 @@ class _Columns:
         lines = [self._cells(row, label, sound, _count(row, sound), runs_state(row), baseline)]
         if external:
             # One mean never goes over runs of both kinds.
-            state = "external" if sound else f"external; {runs_state(row)}"
+            state = "external" if sound or not row.jobs else f"external; {runs_state(row)}"
             line = self._cells(row, f"{label} {EXTERNAL}", external, str(len(external)), state, "")
             lines = [*lines, line] if sound else [line]
         return lines

@@ -9,14 +9,14 @@ from pydantic import Field
 
 from bench.errors import BenchError, UsageError
 from bench.plan.identity import identity
-from bench.plan.jobs import Job, plan
+from bench.plan.jobs import plan
 from bench.records.files import read_model, write_json
 from bench.records.record import Record
 from bench.schema.base import Spec
 from bench.schema.load import Located
 from bench.schema.suite import Tier
 from bench.verdict.faults import fault
-from bench.verdict.gather import JobResult, Results, RowResult, collect
+from bench.verdict.gather import JobResult, Results, RowResult
 from bench.verdict.tolerances import Tolerances
 
 NO_EXTERNAL = "predictions computed elsewhere have a baseline of their own (`accept --external`)"
@@ -97,20 +97,6 @@ def _changed(record: Record) -> str | None:
     if record.data.pin == record.pin:
         return None
     return f"data pin {record.data.pin[:19]}…, its protocol says {record.pin[:19]}…"
-
-
-def gather_committed(located: Located, tier: Tier) -> Results:
-    """The baseline's records in place of the local ones, also where they are of an earlier protocol."""
-    baseline = load(located, tier)
-    if baseline is None:
-        path = baseline_file(located, tier)
-        raise BenchError(f"{path}: there is no baseline; `qdet-bench accept {located.name} --tier {tier}` writes one")
-
-    def find(job: Job) -> JobResult:
-        record = baseline.record(job.row.id, job.repetition)
-        return JobResult(job, "absent") if record is None else JobResult(job, "done", record)
-
-    return collect(located, tier, find, lambda job: baseline.record(job.row.id, job.repetition) is not None)
 
 
 def accept(results: Results, rows: Sequence[str] = ()) -> Path:
