@@ -32,6 +32,8 @@ class Committed(NamedTuple):
     """Records by row and repetition."""
     counted: dict[tuple[str, int], dict[str, Any]]
     """Those that a claim may use, with those of predictions that were computed elsewhere."""
+    submitted: dict[tuple[str, int], dict[str, Any]]
+    """Records of such predictions alone."""
 
 
 def committed(root: Path, name: str, tier: Any) -> Committed:
@@ -62,10 +64,9 @@ def committed(root: Path, name: str, tier: Any) -> Committed:
         if key[1] < most and known and same and right:
             counted[key] = record
     elsewhere = root / "baselines" / f"{name}.{tier}.external.json"
-    if elsewhere.is_file():
-        entries = json.loads(elsewhere.read_text(encoding="utf-8"))["entries"]
-        counted |= {(entry["row"], entry["repetition"]): entry["record"] for entry in entries}
-    return Committed(located.suite, spec, runs, counted)
+    entries = json.loads(elsewhere.read_text(encoding="utf-8"))["entries"] if elsewhere.is_file() else []
+    submitted = {(entry["row"], entry["repetition"]): entry["record"] for entry in entries}
+    return Committed(located.suite, spec, runs, counted | submitted, submitted)
 
 
 def _reached(key: tuple[str, int], kept: Any, jobs: Any, spec: TierSpec) -> bool:
@@ -95,12 +96,14 @@ def best_cell(records: list[dict[str, Any]], metric: str) -> str:
 
 
 def row_cells(found: Committed, row: Row) -> dict[str, str]:
-    """By heading what stands in a measured row."""
-    records = [found.runs[key] for key in sorted(found.runs) if key[0] == row.id]
+    """By heading what stands in a measured row, or in one that another tool predicted."""
+    every = found.runs | found.submitted
+    records = [every[key] for key in sorted(every) if key[0] == row.id]
     names = METRICS[found.tier.metric.variant]
     cells = {name: mean_cell(records, name) for name in names}
     planned = min(row.repetitions or found.tier.seeds, found.tier.seeds) if _repeated(found, row.id) else 1
-    ran = f"{len(records)} of {planned}" if len(records) < planned else str(len(records))
+    whole = len(records) >= planned or row.reported_only is not None
+    ran = str(len(records)) if whole else f"{len(records)} of {planned}"
     return {**cells, f"best {names[0]}": best_cell(records, names[0]), "runs": ran}
 
 
@@ -183,7 +186,7 @@ def claim_cells(found: Committed, claim: Any) -> dict[str, str]:
     if claim.kind == "interaction":
         gains = gains - (points[:, 2] - points[:, 3])
     n = len(gains)
-    cells = {**empty, "gain": f"{gains.mean():+.2f}", "pairs": str(n), "paper gain": published}
+    cells = {**empty, "gain": _points(gains.mean()), "pairs": str(n), "paper gain": published}
     cells["collapsed"] = str(sum(_collapsed(points[:, i]) for i in range(len({*claim.rows}))))
     family = _family(found.suite, claim.id)
     if family is None:
@@ -199,7 +202,7 @@ def claim_cells(found: Committed, claim: Any) -> dict[str, str]:
         quantile = t.ppf(1 - level, n - 1)
         lower, upper = gains.mean() - quantile * error, gains.mean() + quantile * error
         power = brentq(lambda c: nct.sf(quantile, n - 1, c) - 0.8, 0.0, 1000.0)
-        cells |= {"lower bound": f"{lower:+.2f}", "upper bound": f"{upper:+.2f}", "detectable": f"{power * error:.2f}"}
+        cells |= {"lower bound": _points(lower), "upper bound": _points(upper), "detectable": f"{power * error:.2f}"}
         word = _word(gains, lower, upper, level, claim.published, margin)
     most = found.tier.seeds if found.suite.evidence is not None else None
     return {**cells, "word": f"interim ({n} of {most})" if most is not None and n < most else word}
@@ -224,7 +227,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
     asked = [side["predictions"]["digest"] for side in sides]
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DIFFERENCES.glob("*.json"))]
     cells = {
-        "gain": f"{points[0] - points[1]:+.2f}",
+        "gain": _points(points[0] - points[1]),
         "images": str(sides[0]["data"]["splits"]["test"]["images"]),
         "paper gain": "",
     }
@@ -242,7 +245,7 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
         lower, upper, error = (100 * fits[0][name] for name in ("lower", "upper", "error"))
         assert abs(100 * fits[0]["difference"] - (points[0] - points[1])) < 1e-9 and lower < upper
         power = (norm.ppf(1 - level) + norm.ppf(0.8)) * error
-        cells |= {"lower bound": f"{lower:+.2f}", "upper bound": f"{upper:+.2f}", "detectable": f"{power:.2f}"}
+        cells |= {"lower bound": _points(lower), "upper bound": _points(upper), "detectable": f"{power:.2f}"}
         word = _of_bounds(lower, upper, claim.published, family.margin)
     return {**cells, "word": word}
 
@@ -277,6 +280,11 @@ def _of_bounds(lower: float, upper: float, published: float | None, margin: floa
     if upper < (0.2 if published is None else min(0.2, published / 2)):
         return "fails" + (", equivalent to none" if within else "")
     return "equivalent" if within else "inconclusive"
+
+
+def _points(value: float) -> str:
+    """With its sign; nothing has none."""
+    return f"{value:+.2f}" if round(value, 2) else "0.00"
 
 
 def _word(gains: Any, lower: float, upper: float, level: float, published: float | None, margin: float) -> str:

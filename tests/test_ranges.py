@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
@@ -82,6 +82,8 @@ def test_a_value_that_is_not_finite_is_refused(fault: float) -> None:
     st.integers(0, 2**31),
     st.booleans(),
 )
+@example(2, "signed", 0.5, 2, 210, False)
+@example(2, "signed", 0.5, 2, 210, True)
 def test_a_search_finds_the_smallest_error(
     bits: int, form: str, p: float, size: int, seed: int, compiled: bool
 ) -> None:

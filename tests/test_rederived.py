@@ -37,9 +37,11 @@ def test_no_number_differs(table: Path) -> None:
     found = committed(PROJECT, name, "mini")
     text = (PROJECT / "results" / f"{name}.mini.md").read_text(encoding="utf-8")
     measured, *others = grids(text)
-    ran = {row for row, _ in found.runs}
+    elsewhere = {row for row, _ in found.submitted}
+    ran = {row for row, _ in found.runs} | elsewhere
     rows = [row for row in found.suite.rows if row.id in ran]
-    assert [line["method"] for line in measured] == [" ".join(row.label.split()) for row in rows]
+    labels = [" ".join(row.label.split()) + (" (external)" if row.id in elsewhere else "") for row in rows]
+    assert [line["method"] for line in measured] == labels
     waiting = [" ".join(row.label.split()) for row in found.suite.rows if row.id not in ran]
     listed = grids(text[text.index("<summary>Not run: ") :])[0] if waiting else []
     assert [line["method"] for line in listed] == waiting
@@ -66,14 +68,14 @@ def test_no_number_differs(table: Path) -> None:
 
 
 def _environments(text: str, found: Committed, claim: Claim) -> None:
-    said = re.search(rf"^\* Claim {re.escape(claim.id)}: .*?By environment: ([^\n]*)", text, re.MULTILINE)
+    said = re.search(rf"^\* Claim {re.escape(claim.id)} \([^)]*\): .*?By environment: ([^\n]*)", text, re.MULTILINE)
     expected = environments(found, claim)
     if expected is None:
         assert said is None
         return
     assert said is not None
     each, p = expected
-    assert re.findall(r"([+-][\d.]+) in (\d+) pairs", said[1]) == each
+    assert re.findall(r"([+-][\d.]+) in (\d+) pairs? of", said[1]) == each
     assert p == "" or f"p of no difference {p} (F)" in said[1]
 
 

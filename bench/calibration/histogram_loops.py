@@ -40,11 +40,11 @@ def moments(values: Any, until: Any, sums: Any, steps: Any, lows: Any, highs: An
         for code in range(lows[k], highs[k] + 1):
             stop = values.size
             if code < highs[k]:
-                # The first point behind the tie between this code and the next one.
-                tie, below, stop = (code + 0.5) * step, start, values.size
+                # The first point behind the tie between this code and the next one; on it a point goes to the even one.
+                tie, below, stop, even = (code + 0.5) * step, start, values.size, code % 2 == 0
                 while below < stop:
                     middle = (below + stop) // 2
-                    if values[middle] < tie:
+                    if values[middle] < tie or (even and values[middle] == tie):
                         below = middle + 1
                     else:
                         stop = middle

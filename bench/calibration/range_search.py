@@ -154,7 +154,10 @@ def _moments(points: Points, codes: Codes, scales: Scales) -> tuple[float, Float
     cross, square = np.zeros(steps.size), np.zeros(steps.size)
     for k, (step, low, high) in enumerate(zip(steps, lows, highs, strict=True)):
         own = np.arange(low, high + 1)
-        cuts = np.concatenate([[0], np.searchsorted(values, (own[:-1] + 0.5) * step), [values.size]])
+        ties = (own[:-1] + 0.5) * step
+        # On a tie a point goes to the even code.
+        before, after = (np.searchsorted(values, ties, side) for side in ("left", "right"))
+        cuts = np.concatenate([[0], np.where(own[:-1] % 2 == 0, after, before), [values.size]])
         cross[k], square[k] = own @ np.diff(sums[cuts]), own**2 @ np.diff(until[cuts])
     return energy, cross, square
 

@@ -91,7 +91,10 @@ def _said(found: ClaimVerdict) -> Iterator[str]:
     if found.status in OTHERWISE and (found.answer.n > 1 or found.over == "images"):
         yield f"{OTHERWISE[found.status]} it would read: {found.answer.words}."
     if len(found.environments) > 1:
-        each = "; ".join(f"{one.mean:+.2f} in {one.pairs} pairs of {one.key}" for one in found.environments)
+        each = "; ".join(
+            f"{one.mean:+.2f} in {one.pairs} {'pairs' if one.pairs > 1 else 'pair'} of {one.key}"
+            for one in found.environments
+        )
         p = "too few to test" if found.environments_p is None else f"p of no difference {found.environments_p:.3f} (F)"
         yield f"By environment: {each}; {p}."
 

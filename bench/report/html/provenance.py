@@ -85,12 +85,7 @@ def _number(record: Record, metric: str) -> str:
 
 def environments(sections: Sequence[Section]) -> list[EnvironmentFacts]:
     """Every environment that a record names, once."""
-    found = {
-        job.record.environment_key: job.record.environment
-        for section in sections
-        for job in section.results.jobs
-        if job.record is not None
-    }
+    found = {record.environment_key: record.environment for section in sections for record in _records(section)}
     return [
         EnvironmentFacts(key, {name: _text(value) for name, value in facts.items()}) for key, facts in found.items()
     ]
