@@ -36,6 +36,16 @@ def load_external(located: Located, tier: Tier) -> ExternalBaseline | None:
     return read(external_file(located, tier), ExternalBaseline, located, tier)
 
 
+def accepted(located: Located, tier: Tier) -> dict[str, tuple[ExternalResult, ...]]:
+    """By row what the baseline has, as if it had been submitted here; of several environments the first accepted."""
+    baseline = load_external(located, tier)
+    found: dict[str, dict[int, ExternalResult]] = {}
+    for entry in baseline.entries if baseline is not None else ():
+        result = ExternalResult(entry.row, entry.repetition, "ok", entry.record)
+        found.setdefault(entry.row, {}).setdefault(entry.repetition, result)
+    return {row: tuple(results.values()) for row, results in found.items()}
+
+
 def accept_external(results: Results, rows: Sequence[str] = ()) -> Path:
     """Make what was submitted to all rows, or to these, the baseline; what was accepted of others stays.
 

@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 
 from bench import versions
 from bench.errors import BenchError
-from bench.external.store import ExternalRecord
 from bench.schema.claim import Claim
 from bench.schema.evidence import Family
 from bench.schema.group import FEW, Groups
 from bench.schema.metric_names import parts
 from bench.statistics.claims import OverImages
 from bench.verdict import kept_differences
-from bench.verdict.external import load_external
-from bench.verdict.faults import sound_external, undefined
+from bench.verdict.external import accepted
+from bench.verdict.faults import undefined
 from bench.verdict.gather import Results
 from bench.verdict.numbers import numbers
 from bench.verdict.pairs import Pair, Pairs, Run, pair_up, run_of, runs_of
@@ -69,17 +68,12 @@ def _with_external(results: Results, claim: Claim, groups: Groups) -> Pairs:
 
 def _external_runs(results: Results, row: str, metric: str, groups: Groups) -> Iterator[tuple[int, Run]]:
     here = next(found for found in results.rows if found.row.id == row)
-    records: dict[int, ExternalRecord] = {}
-    accepted = None if here.external else load_external(results.located, results.tier)
-    for entry in accepted.entries if accepted is not None else ():
-        if entry.row == row and undefined(entry.record) is None:
-            records.setdefault(entry.repetition, entry.record)
-    sound = sound_external(here)
-    records |= {found.repetition: found.record for found in here.external if found.record in sound and found.record}
-    for n, record in records.items():
-        value = numbers(record, groups).get(metric, -1.0)
+    for found in here.external or accepted(results.located, results.tier).get(row, ()):
+        if found.record is None or undefined(found.record) is not None:
+            continue
+        value = numbers(found.record, groups).get(metric, -1.0)
         if value >= 0:
-            yield n, run_of(record, value)
+            yield found.repetition, run_of(found.record, value)
 
 
 def range_beside(differences: list[float]) -> str:
