@@ -50,8 +50,6 @@ def committed(root: Path, name: str, tier: Any) -> Committed:
     jobs = {(j.row.id, j.repetition): j for j in plan(located, tier, seeds=max(spec.seeds, *(n + 1 for _, n in kept)))}
     runs = {key: kept[key] for key in kept if key in jobs and _reached(key, kept, jobs, spec)}
     most = spec.seeds if located.suite.evidence is not None else 100
-    origins = [record["provenance"] for record in runs.values()]
-    in_git = {origin["source"] for origin in origins if origin["dirty"] is False}
     counted = {}
     for key, record in runs.items():
         job = jobs[key]
@@ -59,9 +57,7 @@ def committed(root: Path, name: str, tier: Any) -> Committed:
         started = record["protocol"].get("start")
         same = job.blocked is not None or job.identity == record["identity"]
         right = origin is None or started is None or origin["identity"] == started
-        origin = record["provenance"]
-        known = not origin["dirty"] or origin["source"] in in_git
-        if key[1] < most and known and same and right:
+        if key[1] < most and not record["provenance"]["dirty"] and same and right:
             counted[key] = record
     elsewhere = root / "baselines" / f"{name}.{tier}.external.json"
     entries = json.loads(elsewhere.read_text(encoding="utf-8"))["entries"] if elsewhere.is_file() else []

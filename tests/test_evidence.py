@@ -123,7 +123,7 @@ def test_a_survey_tests_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"dirty": True, "source": "f" * 64}, "of a tree with changes that were not committed"),
+        ({"dirty": True}, "of a tree with changes that were not committed"),
         ({"source": "f" * 64}, "its rows were run by different sources"),
     ],
 )
@@ -134,19 +134,6 @@ def test_runs_that_are_no_pair(tmp_path: Path, changes: dict[str, Any], why: str
     store_record(suite, job, provenance={**record_data(job)["provenance"], **changes})
     found = verdict(suite)
     assert found.words == "interim (4 of 5)" and 2 not in found.repetitions and why in found.message
-
-
-def test_a_run_of_the_very_sources_of_a_commit_counts(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path)
-    measure(suite)
-    for row in ("lsq", "fp-ft"):
-        job = jobs(suite)[row, 2]
-        store_record(suite, job, provenance={**record_data(job)["provenance"], "dirty": True})
-    assert 2 in verdict(suite).repetitions
-    # Two such runs do not vouch for each other.
-    for job in jobs(suite).values():
-        store_record(suite, job, provenance={**record_data(job)["provenance"], "dirty": True})
-    assert verdict(suite).status == "not run"
 
 
 def test_runs_of_an_earlier_protocol_are_shown_and_count_for_no_claim(tmp_path: Path) -> None:

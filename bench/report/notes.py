@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from bench.evaluation.metric import metric_of
-from bench.plan.jobs import Job
 from bench.records.record import Record
 from bench.report.wording import DOUBTFUL, EXTERNAL, grouped
 from bench.schema.published import PublishedTable
 from bench.statistics.environments import p_of_no_difference
 from bench.verdict.faults import fault, headline, sound_external, taint, undefined
 from bench.verdict.gather import JobResult, Results
-from bench.verdict.pairs import in_git
 from bench.verdict.references import published_row
 from bench.verdict.verdicts import Verdict
 
@@ -108,21 +106,11 @@ def _tainted(pairs: list[tuple[str, Record]]) -> Iterator[str]:
 
 
 def _dirty(results: Results) -> Iterator[str]:
-    unknown: list[Job] = []
-    known: list[Job] = []
-    for result in results.jobs:
-        if result.record is not None and result.record.provenance.dirty:
-            (known if in_git(results, result.record) else unknown).append(result.job)
-    if unknown:
-        yield f"Run from trees with changes that were not committed, so no claim counts them: {_by_row(unknown)}."
-    if known:
-        what = "their sources are, to the byte, those of runs in this table from a tree without any"
-        yield f"Counted, though from trees with changes that were not committed, since {what}: {_by_row(known)}."
-
-
-def _by_row(jobs: list[Job]) -> str:
-    rows = dict.fromkeys(job.row.id for job in jobs)
-    return "; ".join(f"{row} {', '.join(str(job.repetition) for job in jobs if job.row.id == row)}" for row in rows)
+    dirty = [r.job for r in results.jobs if r.record is not None and r.record.provenance.dirty]
+    if dirty:
+        rows = dict.fromkeys(job.row.id for job in dirty)
+        runs = (f"{row} {', '.join(str(job.repetition) for job in dirty if job.row.id == row)}" for row in rows)
+        yield f"Run from trees with changes that were not committed, so no claim counts them: {'; '.join(runs)}."
 
 
 def _external(results: Results) -> Iterator[str]:

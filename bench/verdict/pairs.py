@@ -115,7 +115,7 @@ def uncounted(results: Results, result: JobResult) -> str | None:
     most = planned_number(results.located.suite, results.tier)
     if most is not None and job.repetition >= most:
         return "beyond the plan of the evidence"
-    if not in_git(results, record):
+    if record.provenance.dirty:
         return "of a tree with changes that were not committed"
     if job.blocked is None and record.identity != job.identity:
         return "of an earlier protocol"
@@ -124,18 +124,6 @@ def uncounted(results: Results, result: JobResult) -> str | None:
         if origin is not None and origin.identity != record.part("start"):
             return "from another start than the plan's"
     return None
-
-
-def in_git(results: Results, record: Record) -> bool:
-    """Whether the code that made the record is known.
-
-    Its tree had no changes, or a run of the table from such a tree has its sources. What suites say is in its identity.
-    """
-    origin = record.provenance
-    if not origin.dirty:
-        return True
-    others = (r.record.provenance for r in results.jobs if r.record is not None)
-    return any(other.dirty is False and other.source == origin.source for other in others)
 
 
 def _same(result: JobResult, row: str, repetition: int) -> bool:
