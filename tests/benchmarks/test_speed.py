@@ -9,9 +9,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from measure import BARS, PARTS, holds, measured, ratio, references
 
-MISSED = {"lsq 16x32x32x32: ours / one pass over the data"}
-"""Bars that several attempts miss (docs/performance.md). One that is met at last fails, to be taken from here."""
-
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", PARTS)
@@ -20,10 +17,7 @@ def test_a_bar_is_met(part: str, benchmark: Any) -> None:
     values = {name: figure["value"] for name, figure in figures.items()}
     benchmark.extra_info.update(values)
     assert set(values) <= set(BARS)
-    assert all(holds(name, value) for name, value in values.items() if name not in MISSED), values
-    for name in MISSED & set(values):
-        assert not holds(name, values[name]), f"{name}: met at last"
-        pytest.xfail(f"{name}: asked {BARS[name][1]:g}, has {values[name]:.2f}")
+    assert all(holds(name, value) for name, value in values.items()), values
 
 
 def test_a_figure_that_misses_its_bar_is_seen() -> None:
