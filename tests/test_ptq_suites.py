@@ -36,11 +36,18 @@ def jobs(name: str, row: str) -> list[Job]:
     return [job for job in plan(load_suite(name, PROJECT), "mini", (row,)) if job.row.id == row]
 
 
-def test_the_checkpoint_and_lsq_are_those_of_table_1() -> None:
-    """Its first repetition's: here all repetitions start from one model."""
-    for own, theirs, repetitions in (("fp", "fp", 1), ("lsq-full", "lsq-w4a4", 1)):
+def test_the_models_and_lsq_are_those_of_table_1() -> None:
+    """Repetition n starts from the model of Table I's repetition n; LSQ is trained once."""
+    for own, theirs, repetitions in (("fp", "fp", 5), ("lsq-full", "lsq-w4a4", 1)):
         here, there = jobs(NAME, own), jobs(SUITE, theirs)
-        assert len(here) == repetitions and here[0].identity == there[0].identity
+        assert [job.identity for job in here] == [job.identity for job in there[:repetitions]]
+
+
+def test_each_repetition_has_its_own_model_and_its_own_calibration_set() -> None:
+    models = [job.identity for job in jobs(NAME, "fp")]
+    for row in ("qdrop-full", "random-p-3-body"):
+        assert [job.protocol.start for job in jobs(NAME, row)] == models
+        assert len({job.protocol.seeds.data for job in jobs(NAME, row)}) == 5
 
 
 def test_every_baseline_stands_in_both_placements_and_is_not_trained() -> None:
@@ -52,11 +59,12 @@ def test_every_baseline_stands_in_both_placements_and_is_not_trained() -> None:
     assert sum(name.endswith("-body") for name in rows) >= 12
 
 
-def test_six_methods_run_over_five_calibration_sets_and_every_other_one_over_one() -> None:
+def test_six_methods_and_random_p_run_five_times_and_every_other_one_once() -> None:
     found = Counter(job.row.id for job in plan(LOCATED, "mini"))
     repeated = {row for row, number in found.items() if number == 5}
     keys = ("minmax", "l24", "best-p", "lapq", "detptq-odol", "qdrop")
-    assert repeated == {f"{name}-{where}" for name in keys for where in ("full", "body")}
+    draws = tuple(f"random-p-{k}" for k in range(1, 6))
+    assert repeated == {f"{name}-{where}" for name in keys + draws for where in ("full", "body")} | {"fp"}
     assert {found[row] for row in found if row not in repeated} == {1}
     assert Counter(job.row.id for job in plan(LOCATED, "mini", ("l1-full",), seeds=3))["l1-full"] == 3
 
