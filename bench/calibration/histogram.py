@@ -12,6 +12,8 @@ from torch import Tensor
 
 HALF = 17
 """2^17 bins reach from 0 to the largest |x|: at 8 bits 514 of them lie in one step of an unsigned range."""
+CHANNEL_HALF = 13
+"""The same of one channel of an activation, of which a detector has thousands: 32 bins a step at 8 bits."""
 KEPT = 2**16
 """So many values stand for themselves, as those of a weight's channel do; more are put into bins."""
 
@@ -32,7 +34,9 @@ class Histogram:
     two bins then become one, so the result hangs on the values alone. Each bin keeps its sum, which makes its mean
     exact, and zeros are counted apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, half: int = HALF) -> None:
+        """2^half bins reach from 0 to the largest |x|."""
+        self.half = half
         self.low, self.high = 0.0, 0.0
         """The observed range; 0 always lies in it."""
         self.size, self.zeros = 0, 0
@@ -89,8 +93,8 @@ class Histogram:
 
     def _put(self, x: Tensor) -> None:
         end = max(-self.low, self.high)
-        # The smallest width at which 2^HALF bins reach beyond |x|; none below what float32 can divide by.
-        exponent = max(math.frexp(end)[1] - HALF, -126)
+        # The smallest width at which 2^half bins reach beyond |x|; none below what float32 can divide by.
+        exponent = max(math.frexp(end)[1] - self.half, -126)
         if not self._bins.size:
             self._exponent = exponent
         elif exponent > self._exponent:

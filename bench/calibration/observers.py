@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.calibration import search
+from bench.calibration.histogram import CHANNEL_HALF, HALF
 from bench.calibration.range_observer import RangeObserver
+from bench.calibration.range_search import Scale
 from bench.quantization.ranges import EPS, Unsigned, integer_range, or_one, step_of_range, zero_point
 from bench.schema.options.observer import RANGE_KINDS, Observer
 
@@ -18,12 +20,11 @@ def make_observer(
 ) -> "StepObserver | RangeObserver | ChannelObserver":
     """The observer of a quantizer; with `shape` one of each channel: [out, 1, ...] of a weight, [1, c, 1, 1] of an
     activation [n, c, h, w]."""
+    if spec.kind in RANGE_KINDS and not shape:
+        return RangeObserver(spec, bits, signed)
     if spec.kind in RANGE_KINDS:
-        return (
-            ChannelObserver(lambda: RangeObserver(spec, bits, signed), shape)
-            if shape
-            else RangeObserver(spec, bits, signed)
-        )
+        half = CHANNEL_HALF if shape[0] == 1 else HALF
+        return ChannelObserver(lambda: RangeObserver(spec, bits, signed, half=half), shape)
     codes = (*integer_range(bits, signed), signed)
     if shape:
         return ChannelObserver(lambda: StepObserver(spec, *codes, shrinks=search.CHANNEL_SHRINK_STEPS), shape)
@@ -149,6 +150,10 @@ class ChannelObserver:
         own = x.unbind(self.axis) if len(self.channels) > 1 else (x,)
         for observer, channel in zip(self.channels, own, strict=True):
             observer.observe(channel)
+
+    def scales(self) -> list[Scale]:
+        """The step sizes with their offsets; RuntimeError where nothing was observed."""
+        return [observer.scale() for observer in self.channels if isinstance(observer, RangeObserver)]
 
     def step(self) -> Tensor:
         """The step sizes, of `shape`; RuntimeError where nothing was observed."""

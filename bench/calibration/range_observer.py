@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.calibration.entropy import entropy_end
-from bench.calibration.histogram import Histogram
+from bench.calibration.histogram import HALF, Histogram
 from bench.calibration.range_search import Codes, Scale, best_range, most_alike
 from bench.schema.options.observer import Observer
 
@@ -16,9 +16,9 @@ class RangeObserver:
     extremes of single images (NNCF), `minmax` and `ema_minmax` those of batches.
     """
 
-    def __init__(self, spec: Observer, bits: int, signed: bool, offset: bool = False) -> None:
+    def __init__(self, spec: Observer, bits: int, signed: bool, offset: bool = False, half: int = HALF) -> None:
         self.spec, self.bits, self.codes = spec, bits, Codes.of(bits, signed, offset)
-        self.histogram = Histogram()
+        self.histogram = Histogram(half)
         self.ends: Tensor | None = None
         """[2], lows and highs: of all batches so far, or summed over images."""
         self.images = 0

@@ -96,11 +96,13 @@ class _Image(NamedTuple):
 
 
 class _Activation:
-    """A forward hook of an activation's quantizer, which is off meanwhile: drops values, and learns the step."""
+    """A forward hook of an activation's quantizer, which is off meanwhile: drops values, and learns the step, if the
+    quantizer has a grid (one with an offset for each channel has none)."""
 
     def __init__(self, quantizer: Quantizer, drop: float, learns: bool) -> None:
         self.drop = drop
-        self.step = _step(quantizer).detach().clone().requires_grad_() if learns else None
+        has_grid = type(quantizer).quantize is Quantizer.quantize
+        self.step = _step(quantizer).detach().clone().requires_grad_() if learns and has_grid else None
         self.made: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     def __call__(self, quantizer: Quantizer, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -108,13 +110,13 @@ class _Activation:
         # One quantizer's several readers get the same values.
         if self.made is not None and self.made[0]() is x:
             return self.made[1]
-        parameter, grid = quantizer.grid(x)
-        if self.step is not None:
+        if self.step is None:
+            y = quantizer.quantize(x)
+        else:
+            _, grid = quantizer.grid(x)
             levels = quantizer.qmax if quantizer.symmetric else grid.qmax - grid.qmin
             scale = (max(1, x.numel()) * levels) ** -0.5
-            grid = grid._replace(kind="lsq-mqbench", grad_scale=scale, least=SMALLEST)
-            parameter = self.step
-        y = fake_quantize(x, parameter, grid)
+            y = fake_quantize(x, self.step, grid._replace(kind="lsq-mqbench", grad_scale=scale, least=SMALLEST))
         if self.drop:
             y = torch.where(torch.empty_like(x, dtype=torch.bool).bernoulli_(self.drop), x, y)
         self.made = weakref.ref(x), y

@@ -5,17 +5,21 @@ offset. The step s and the offset come from the declared observer and stay as th
 rounding straight through (section 3).
 """
 
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
+from bench.calibration.histogram import CHANNEL_HALF
+from bench.calibration.observers import ChannelObserver, make_observer
 from bench.calibration.range_observer import RangeObserver
 from bench.methods.make import observed_quantizers
 from bench.quantization.apply import Quantizers
-from bench.quantization.placement import Placement
-from bench.quantization.uniform import OffsetQuantizer, UniformQuantizer
+from bench.quantization.placement import ActivationSite, Placement
+from bench.quantization.quantizer import Quantizer
+from bench.quantization.uniform import ChannelOffsetQuantizer, OffsetQuantizer, UniformQuantizer
 from bench.schema.methods import options_of
 from bench.schema.options.calibration import UniformOptions
 
@@ -32,15 +36,22 @@ class Uniform:
     def make_quantizers(self, placement: Placement) -> Quantizers:
         """A quantizer with a fixed step for each weight and each distinct input tensor."""
         quantizers = observed_quantizers(placement, self.options, UniformQuantizer)
-        if self.options.offset is None:
-            return quantizers
-        # The range of a tensor without sign begins at 0 anyway.
-        signed = [site for site in placement.activations if site.signed]
-        observed = self.options.activations
-        return quantizers | {
-            site.name: OffsetQuantizer(site.bits, RangeObserver(observed, site.bits, True, offset=True))
-            for site in signed
-        }
+        for site in placement.activations:
+            if self.options.depthwise == "channel" and placement.depthwise(site):
+                quantizers[site.name] = self._of_channels(site)
+            # The range of a tensor without sign begins at 0 anyway.
+            elif self.options.offset == "activations" and site.signed:
+                observer = RangeObserver(self.options.activations, site.bits, True, offset=True)
+                quantizers[site.name] = OffsetQuantizer(site.bits, observer)
+        return quantizers
+
+    def _of_channels(self, site: ActivationSite) -> Quantizer:
+        spec, shape = self.options.activations, (1, site.shape[1], 1, 1)
+        if self.options.offset == "activations" and site.signed:
+            one = partial(RangeObserver, spec, site.bits, True, offset=True, half=CHANNEL_HALF)
+            return ChannelOffsetQuantizer(site.bits, ChannelObserver(one, shape), shape)
+        observer = make_observer(spec, site.bits, site.signed, shape)
+        return UniformQuantizer(site.bits, site.signed, observer, shape)
 
     def calibrate(self, model: nn.Module, batches: Batches) -> None:
         """Step sizes from the declared observers."""

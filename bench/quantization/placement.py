@@ -81,6 +81,14 @@ class Placement(NamedTuple):
             return None
         return f"the policy gives all tensors a sign, also {positive} that are never negative; see `unsigned_after`"
 
+    def depthwise(self, site: ActivationSite) -> bool:
+        """Whether depthwise convolutions with a quantized weight are all that reads a tensor [n, c, h, w]."""
+        weights = {weight.module: weight.shape for weight in self.weights}
+        several = len(site.shape) == 4 and site.shape[1] > 1
+        # A weight has the shape [out, in / groups, h, w].
+        alone = all(weights.get(module, ())[1:2] == (1,) for module, _ in site.readers)
+        return several and alone and not site.operands
+
     def pins(self, edge_bits: int) -> Pins:
         """The counts that a suite pins."""
         return Pins(

@@ -1,5 +1,6 @@
 """Quantizers with a fixed step (1712.05877), symmetric, and with an offset."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -29,6 +30,14 @@ class ObservingBothEnds(Observing, Protocol):
 
     def scale(self) -> Scaled:
         """The step size and the offset that it proposes."""
+        ...
+
+
+class ObservingChannels(Observing, Protocol):
+    """What a quantizer with an offset for each channel asks of its observer."""
+
+    def scales(self) -> Sequence[Scaled]:
+        """The step sizes and the offsets that it proposes."""
         ...
 
 
@@ -92,3 +101,31 @@ class OffsetQuantizer(Quantizer):
         if self._known is None or self._known[0] != now:
             self._known = now, int(self.zero)
         return self._known[1]
+
+
+class ChannelOffsetQuantizer(Quantizer):
+    """Fake quantization of an activation [n, c, h, w] with a fixed step [1, c, 1, 1] and a fixed offset [c], one of
+    each for a channel; by PyTorch's own operator, since the kernels have one range of codes for a tensor."""
+
+    scheme = "uniform, asymmetric"
+    step: Tensor
+    zero: Tensor
+    observer: ObservingChannels | None
+
+    def __init__(self, bits: int, observer: ObservingChannels | None, shape: tuple[int, ...]) -> None:
+        super().__init__(bits, False, observer, shape)
+        self.register_buffer("step", torch.ones(shape))
+        self.register_buffer("zero", torch.zeros(shape[1], dtype=torch.int32))
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """(clip(round(x / s) + z, qmin, qmax) - z) * s, channel by channel; gradients pass straight through inside."""
+        return torch.fake_quantize_per_channel_affine(x, self.step.flatten(), self.zero, 1, self.qmin, self.qmax)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """The observer's steps and offsets."""
+        if self.observer is None:
+            raise RuntimeError(f"{type(self).__name__} has no observer")
+        scales = self.observer.scales()
+        self.step.copy_(self.step.new_tensor([scale.step for scale in scales]).view(self.shape))
+        self.zero.copy_(self.zero.new_tensor([scale.zero for scale in scales]))

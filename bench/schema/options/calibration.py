@@ -18,6 +18,9 @@ class UniformOptions(Spec):
     offset: Literal["activations"] | None = None
     """Quantizers with an offset (asymmetric): `activations`, those of activations that have a sign. Without one a range
     is as wide on the negative side as on the positive one, which SiLU leaves nearly empty."""
+    depthwise: Literal["channel"] | None = None
+    """A range for each channel of tensors that depthwise convolutions alone read, as NNCF has them: such a convolution
+    never adds two channels, so integer arithmetic allows it. Without it each tensor has one range."""
 
     @model_validator(mode="after")
     def _fits_observers(self) -> "UniformOptions":
