@@ -57,12 +57,21 @@ def committed(root: Path, name: str, tier: Any) -> Committed:
         started = record["protocol"].get("start")
         same = job.blocked is not None or job.identity == record["identity"]
         right = origin is None or started is None or origin["identity"] == started
-        if key[1] < most and not record["provenance"]["dirty"] and same and right:
+        if key[1] < most and same and right and not _dirty(key, runs, jobs):
             counted[key] = record
     elsewhere = root / "baselines" / f"{name}.{tier}.external.json"
     entries = json.loads(elsewhere.read_text(encoding="utf-8"))["entries"] if elsewhere.is_file() else []
     submitted = {(entry["row"], entry["repetition"]): entry["record"] for entry in entries}
     return Committed(located.suite, spec, runs, counted | submitted, submitted)
+
+
+def _dirty(key: tuple[str, int], runs: Any, jobs: Any) -> bool:
+    """Whether it, or a model that it goes back to, was run from a tree with changes."""
+    if key not in runs:
+        return False
+    start = jobs[key].start if runs[key]["protocol"].get("start") is not None else None
+    own = bool(runs[key]["provenance"]["dirty"])
+    return own or (start is not None and _dirty((start.row.id, start.repetition), runs, jobs))
 
 
 def _reached(key: tuple[str, int], kept: Any, jobs: Any, spec: TierSpec) -> bool:

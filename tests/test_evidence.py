@@ -136,6 +136,17 @@ def test_runs_that_are_no_pair(tmp_path: Path, changes: dict[str, Any], why: str
     assert found.words == "interim (4 of 5)" and 2 not in found.repetitions and why in found.message
 
 
+def test_runs_from_a_model_of_a_tree_with_changes_are_no_pair(tmp_path: Path) -> None:
+    """A repetition is the whole pipeline."""
+    suite = suite_of(tmp_path)
+    measure(suite)
+    job = jobs(suite)["fp", 2]
+    store_record(suite, job, provenance={**record_data(job)["provenance"], "dirty": True})
+    found = verdict(suite)
+    assert found.words == "interim (4 of 5)" and 2 not in found.repetitions
+    assert "2 runs set aside: from a model of a tree with changes that were not committed" in found.message
+
+
 def test_runs_of_an_earlier_protocol_are_shown_and_count_for_no_claim(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, "shared")
     measure(suite)

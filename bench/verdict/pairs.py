@@ -119,11 +119,23 @@ def uncounted(results: Results, result: JobResult) -> str | None:
         return "of a tree with changes that were not committed"
     if job.blocked is None and record.identity != job.identity:
         return "of an earlier protocol"
-    if job.start is not None and record.part("start") is not None:
-        origin = next((r.record for r in results.jobs if _same(r, job.start.row.id, job.start.repetition)), None)
-        if origin is not None and origin.identity != record.part("start"):
-            return "from another start than the plan's"
+    models = list(_models(results, result))
+    if models and models[0].identity != record.part("start"):
+        return "from another start than the plan's"
+    if any(model.provenance.dirty for model in models):
+        return "from a model of a tree with changes that were not committed"
     return None
+
+
+def _models(results: Results, result: JobResult) -> Iterator[Record]:
+    """The runs whose checkpoint a run began with, that one's own start, and so on."""
+    origin = result.job.start
+    while origin is not None and result.record is not None and result.record.part("start") is not None:
+        found = next((r for r in results.jobs if _same(r, origin.row.id, origin.repetition)), None)
+        if found is None or found.record is None:
+            return
+        yield found.record
+        result, origin = found, found.job.start
 
 
 def _same(result: JobResult, row: str, repetition: int) -> bool:
