@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.cli.common import add_json, print_json
 from bench.errors import UsageError
-from bench.schema.base import SLUG
+from bench.schema.forms import SLUG
 from bench.schema.load import SUITES
 
 
