@@ -37,6 +37,8 @@ EXIT_CODES = (
     "exit codes: 0 all well; 1 something failed or fell outside its tolerance; "
     "2 wrong usage or a wrong suite file; 3 ran well but incomplete"
 )
+NEAR = 0.85
+"""Likeness from which on an option is taken for a misspelt one: `--row` is no `--root`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,7 +85,7 @@ class _Parser(argparse.ArgumentParser):
         """As its base class; what is left over is an error of the innermost command, not of the whole program."""
         found, left = super().parse_known_args(args, namespace)
         if left:
-            near = difflib.get_close_matches(left[0].partition("=")[0], self._option_string_actions, n=1)
+            near = difflib.get_close_matches(left[0].partition("=")[0], self._option_string_actions, 1, NEAR)
             hint = f"; did you mean {near[0]}?" if near else ""
             self.error(f"unrecognized arguments: {' '.join(left)}{hint}")
         return found, left
