@@ -233,6 +233,11 @@ def test_data_that_are_not_generated(root: Path, capsys: pytest.CaptureFixture[s
     assert [line.split(":")[0] for line in text.splitlines()] == ["train", "tune", "test"]
 
 
+def test_data_of_a_suite_are_those_of_its_only_tier(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_suite(root, RIGHT.replace("mini:", "smoke:"))
+    assert "not generated yet" in Said(root, capsys, "data", "verify", "x/y", code=1).err
+
+
 def loaded(root: Path, *arguments: str) -> set[str]:
     """Names of the modules that a command has imported when it ends."""
     script = (

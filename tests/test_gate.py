@@ -11,6 +11,7 @@ from factories import NAME, call, job_of, located, record_data, store_record, su
 from bench.errors import UsageError
 from bench.plan.jobs import plan
 from bench.records.store import Store
+from bench.report.make import make_table
 from bench.schema.load import Located
 from bench.verdict.baseline import load
 from bench.verdict.external import load_external
@@ -289,6 +290,9 @@ def test_submitted_predictions_have_a_baseline(tmp_path: Path, capsys: Capture) 
     code, found = judged(suite, capsys, "fp")
     assert (code, found[-1]["status"]) == (1, "regressed") and worse < ap - 0.01
     assert f"AP {100 * worse:.2f}, baseline {100 * ap:.2f}" in found[-1]["message"]
+    # The table says the same.
+    (line,) = make_table(suite, "mini", committed=False).rows
+    assert line[0] == "FP (external)" and line[-1] == "regressed"
 
 
 @pytest.mark.parametrize(

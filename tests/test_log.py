@@ -29,7 +29,9 @@ def test_tensorboard_holds_the_losses_of_a_job(root: Path) -> None:
     with edited(root / "suites" / f"{SUITE}.yaml") as data:
         data["tiers"]["smoke"]["recipes"]["fp"]["evaluation"] = {"first": 2, "every": 2}
     done = bench(root, "run", SUITE, "--tier", "smoke", "--rows", "fp", "--log", "tensorboard")
-    assert "logs/tensorboard" in done.stdout
+    assert "logs/tensorboard" in done.stdout and "1 job: 1 executed" in done.stdout
+    again = bench(root, "run", SUITE, "--tier", "smoke", "--rows", "fp", "--log", "tensorboard")
+    assert "no job trained now" in again.stderr and "logs/tensorboard" not in again.stdout
     folder = root / "results/local/logs/tensorboard/hqod/table1/smoke/fp.0"
     events = reader.EventAccumulator(str(folder))
     events.Reload()

@@ -176,7 +176,8 @@ def test_wrong_files_get_one_line(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     assert "there is no such ONNX file" in refused(path, tiny_scale(path, "0" * 64))
     sha = write(path, b"no graph")
-    assert "instead of 0000" in refused(path, tiny_scale(path, "0" * 64))
+    text = refused(path, tiny_scale(path, "0" * 64))
+    assert "instead of 0000" in text and text.endswith(f"or if it is the right one write {sha}")
     assert "not an ONNX graph" in refused(path, tiny_scale(path, sha))
     empty = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
     sha = write(path, empty.SerializeToString())
@@ -188,8 +189,10 @@ def test_wrong_files_get_one_line(tmp_path: Path) -> None:
 def test_what_was_declared_must_fit_the_outputs(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     sha = tiny_file(path)
-    assert f"its outputs are [1, {CELLS}, 8]" in refused(path, tiny_scale(path, sha), (*NAMES, "d"))
-    assert f"want one [n, {4 * CELLS}, 8]" in refused(path, tiny_scale(path, sha, strides=[8]))
+    text = refused(path, tiny_scale(path, sha), (*NAMES, "d"))
+    assert f"its outputs are [1, {CELLS}, 8]" in text and "the file knows 3 classes, the data have 4" in text
+    text = refused(path, tiny_scale(path, sha, strides=[8]))
+    assert f"want one [n, {4 * CELLS}, 8]" in text and "the file knows" not in text
     smaller = tiny_scale(path, sha)
     smaller["input"]["size"] = [48, 48]
     assert "want one [n, 9, 8]" not in refused(path, smaller, (*NAMES, "d"))

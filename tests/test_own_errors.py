@@ -9,8 +9,10 @@ from conftest import bench
 from factories import NAME, located, suite_data
 from torch import nn
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
+from bench.methods.protocol import Method
 from bench.methods.stack import MethodStack
+from bench.schema.methods import HOOKS, facts
 from bench.schema.protocol import VersionedMethod
 
 METHODS = """
@@ -94,6 +96,26 @@ def test_another_exception_stays_what_it_is_and_says_where_it_was(made: Any) -> 
         made("Other").adapt_model(nn.Identity())
     assert error.value.args == ("alpha",)
     assert error.value.__notes__ == ["in `adapt_model` of failing:Other"]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("regularizer", "regulariser"), ("make_quantizer", "make_quantizers"), ("after_train", "after_training")],
+)
+def test_a_misspelt_hook_is_refused_since_nothing_would_call_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    text = "class Mine:\n    version = 1\n" + "".join(f"    def {n}(self): ...\n" for n in ("{0}", "_{0}", "weights"))
+    (tmp_path / f"misspelt_{written}.py").write_text(text.format(written))
+    (tmp_path / f"right_{written}.py").write_text(text.format(meant))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=f"'{written}' is no hook, .* did you mean '{meant}'"):
+        facts(f"misspelt_{written}:Mine")
+    assert facts(f"right_{written}:Mine").version == 1
+
+
+def test_the_hooks_that_planning_knows_are_those_of_the_protocol() -> None:
+    assert set(HOOKS) == {name for name in vars(Method) if not name.startswith("_")}
 
 
 @pytest.mark.usefixtures("made")

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import record_data, suite_data
+from factories import job_of, record_data, suite_data
 from pages import Page
 from test_report import CLAIM, located
 
+from bench.cli.main import main
 from bench.data.load import load
 from bench.errors import UsageError
 from bench.evaluation.boxes import Detections
@@ -123,8 +124,18 @@ def test_committed_predictions_serve_a_clone(suite: Located) -> None:
     side = find_side(f"{suite.name}:fp-ft", suite.root, "mini")
     assert "(committed)" in side.name
     assert len(detections_of(side)) > 0
-    with pytest.raises(UsageError, match="fp mini seed 0 has no record"):
+    again = "`qdet-bench run toy/table1 --tier mini --rows fp` makes both, `qdet-bench restore"
+    with pytest.raises(UsageError, match=f"fp mini seed 0 has a committed record, without predictions: {again}"):
         find_side(f"{suite.name}:fp", suite.root, "mini")
+
+
+def test_that_there_is_no_picture_is_said(suite: Located, capsys: pytest.CaptureFixture[str]) -> None:
+    report = ["--root", str(suite.root), "report", "--images", "worst:1"]
+    assert main(report) == 0
+    assert capsys.readouterr().err == ""
+    Store(suite.root).folder(job_of(suite, "lsq").identity).predictions.unlink()
+    assert main(report) == 0
+    assert "--images worst:1: no picture, as of no claim the data and the predictions" in capsys.readouterr().err
 
 
 def test_large_predictions_are_not_committed(suite: Located, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,6 +248,26 @@ def test_baselines_are_updated_after_the_difference_was_shown(suite: Located) ->
     assert "52.00" in (suite.root / "results" / "toy" / "table1.mini.md").read_text()
 
 
+def test_only_rows_that_were_tested_are_accepted(suite: Located) -> None:
+    """`-k` and `-m` choose what is accepted too: the others' tests were never shown."""
+    file = suite.root / "baselines" / "toy" / "table1.mini.json"
+    before = file.read_bytes()
+    for row in ("fp", "lsq"):
+        store_record(suite, job_of(suite, row), 0.52)
+    run(suite.root, "-k", "claim", "--qdet-update-baselines")
+    assert file.read_bytes() == before
+    said = run(suite.root, "-m", "qdet_row", "-k", "lsq", "--qdet-update-baselines", code=None)
+    assert "lsq seed 0: AP 50.00 -> 52.00" in said and "fp seed 0" not in said
+    baseline = load(suite, "mini")
+    assert baseline is not None
+    assert [baseline.records(row, 0)[0].metrics["AP"] for row in ("fp", "lsq")] == [0.5, 0.52]
+
+
+def test_a_root_that_is_not_there_is_refused(suite: Located) -> None:
+    (suite.root / "pytest.ini").write_text("[pytest]\nqdet_root = quantisation\n")
+    assert "qdet_root: quantisation: no such folder" in run(suite.root, code=4)
+
+
 def test_expected_failures_need_a_reason(suite: Located) -> None:
     store_record(suite, job_of(suite, "lsq"), 0.49)
     ini = suite.root / "pytest.ini"

@@ -122,6 +122,18 @@ def test_records_of_an_earlier_protocol_are_left_out(suite: Located) -> None:
     assert not found.restored and set(found.left.values()) == {"its protocol is another now"}
 
 
+def test_records_on_absent_data_are_left_out_on_one_line(suite: Located, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the data there is no pin, so no identity to compare: that is no other protocol."""
+    forget(suite)
+    data = suite_data()
+    data["tiers"]["mini"]["data"] = {"kind": "voc", "path": "gone", "train": ["a"], "test": ["b"], "difficult": "crowd"}
+    located(suite.root, data)
+    assert main(["--root", str(suite.root), "restore", suite.name]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "not restored, 5: toy/table1 fp mini seed 0" in said
+    assert "is not here" in said and "its protocol is another now is not known: " in said and "gone" in said
+
+
 def test_a_later_day_adds_to_the_baseline(suite: Located) -> None:
     forget(suite)
     measure_all(suite)

@@ -55,14 +55,16 @@ def paths(found: dict[str, object]) -> set[str]:
 
 def test_du_counts_each_kind(suite: Located, capsys: Capture) -> None:
     snapshot = folder_of(suite, job_of(suite, "fp")).work / "snapshot.pth"
-    for file in (snapshot, suite.root / "results/local/images/a.json", suite.root / "data/shapes/x/a.png"):
+    elsewhere = [suite.root / name for name in ("results/local/images/a.json", "data/shapes/x/a.png")]
+    for file in (snapshot, *elsewhere, suite.root / "results/local/logs/tensorboard/x/events"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x" * 10)
     assert main(["--root", str(suite.root), "du", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     kinds = found["kinds"]
     assert (kinds["predictions"], kinds["checkpoints"]) == ({"files": 3, "bytes": 3000}, {"files": 3, "bytes": 6000})
-    assert [kinds[kind]["bytes"] for kind in ("snapshots", "notes", "drawings", "submitted")] == [10, 10, 10, 0]
+    filled = ("snapshots", "curves", "notes", "drawings", "submitted")
+    assert [kinds[kind]["bytes"] for kind in filled] == [10, 10, 10, 10, 0]
     files = [p for name in ("results/local", "data/shapes") for p in (suite.root / name).rglob("*") if p.is_file()]
     assert found["total"] == {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
     assert main(["--root", str(suite.root), "du"]) == 0

@@ -72,6 +72,11 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("restore", NAME, "--gone"), "unrecognized arguments: --gone"),
     (("gc", "--delete", NAME), f"unrecognized arguments: {NAME}"),
     (("du", "--tier", "mini"), "unrecognized arguments"),
+    (("table", NAME, "--comitted"), "table: error: unrecognized arguments: --comitted; did you mean --committed?"),
+    (("data", "verify", NAME, "--alll"), "data verify: error: unrecognized arguments: --alll; did you mean --all?"),
+    (("plan", "toy"), f"'toy' is a folder of suites; name one: {NAME}"),
+    (("init", "mine/x.yaml", "--data", "."), "the name of a suite is that of its file without .yaml"),
+    (("init", "mine/x", "--data", "gt.json"), "gt.json: is a file; --data names the folder"),
 ]
 
 

@@ -83,7 +83,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "kind twice": ('duplicate key "int4"', [("rows:\n", "  int4: {bits: 8/8}§\nrows:\n")]),
     "kind is a list": ("kinds.int4: expected a mapping, found a list", [(KIND, "  int4: [fp]§\n")]),
     "kinds is a list": ("kinds: expected a mapping, found a list", [("kinds:\n" + KIND, "kinds: [int4]§\n")]),
-    "kind of no name": ('kinds: key "Int 4" does not match the pattern', [("  int4:", "  Int 4:§")]),
+    "kind of no name": ('kinds: key "Int 4" is no name of lower-case letters', [("  int4:", "  Int 4:§")]),
     "wrong bits of a kind": ("kinds.int4.bits: bits '4/1'", [("    bits: 4/4", "    bits: 4/1§")]),
     "bits of a kind that do not fit": (
         "kinds.int4.bits: lsq makes quantizers, but bits are 32/32 (row 'lsq')",

@@ -44,6 +44,14 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
         'unknown key "bit"; did you mean "bits"?',
         [("    bits: 4/4", "    bit: 4/4§\n    bits: 4/4")],
     ),
+    "class of a method without its colon": (
+        'the string "mine.Shrink" is no method: a built-in name such as lsq, or package.module:Class of your own',
+        [("      - name: lsq", "      - name: mine.Shrink§")],
+    ),
+    "decimal comma": (
+        "found the integer 1; quote it if it is meant so (decimals follow a point, not a comma)",
+        [("weight_decay: 0.01}", "weight_decay: 0,001}§")],
+    ),
     "unknown key of a method": (
         'unknown key "option"',
         [("      - name: lsq", "      - name: lsq\n        option: {}§")],

@@ -12,7 +12,7 @@ from bench.data.dataset import Problem
 from bench.errors import UsageError
 from bench.evaluation.metric import METRICS
 from bench.schema.load import Located, find, load_suite
-from bench.schema.suite import MOST_SEEDS, TIERS, Metric, Tier
+from bench.schema.suite import MOST_SEEDS, TIERS, Metric
 
 if TYPE_CHECKING:
     from bench.evaluation.spelling import Dialect
@@ -25,10 +25,9 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
     add_tier(parser)
 
 
-def add_tier(parser: argparse.ArgumentParser, default: Tier | None = None) -> None:
-    """The tier; without it that of `Located.default_tier`, or another default."""
-    told = default or "mini, or the suite's only one"
-    parser.add_argument("--tier", choices=TIERS, default=default, help=f"scale to run at (default: {told})")
+def add_tier(parser: argparse.ArgumentParser) -> None:
+    """The tier; without it that of `Located.default_tier`."""
+    parser.add_argument("--tier", choices=TIERS, help="scale to run at (default: mini, or the suite's only one)")
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:

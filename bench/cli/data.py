@@ -23,7 +23,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verify = actions.add_parser("verify", help="read every split and decode every image; of a pin, check every hash")
     for action in (make, verify):
         action.add_argument("name", metavar="NAME", help="a data set, as `data list` names it, or a suite")
-        add_tier(action, "mini")
+        add_tier(action)
     verify.add_argument("--all", action="store_true", help="a line for each problem, not one for each kind")
     for action, run in ((listing, _list), (get, data_pins.get), (make, _make), (verify, _verify)):
         add_json(action)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.cli.common import add_json, print_json
 from bench.errors import UsageError
-from bench.schema.base import SLUG
+from bench.schema.forms import SLUG
 from bench.schema.load import SUITES
 
 
@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _place(name: str, root: Path) -> Path:
     """Where the suite goes."""
+    if name.endswith((".yaml", ".yml")):
+        raise UsageError(f"{name!r}: the name of a suite is that of its file without .yaml, such as mine/photos")
     if not all(re.fullmatch(SLUG, part) for part in name.split("/")):
         raise UsageError(f"{name!r}: write lower-case letters, digits and -, such as mine/photos")
     file = root / SUITES / f"{name}.yaml"

@@ -1,6 +1,7 @@
 """`qdet-bench`: parse, dispatch, and turn errors into one line and an exit code."""
 
 import argparse
+import difflib
 import io
 import os
 import sys
@@ -36,6 +37,8 @@ EXIT_CODES = (
     "exit codes: 0 all well; 1 something failed or fell outside its tolerance; "
     "2 wrong usage or a wrong suite file; 3 ran well but incomplete"
 )
+NEAR = 0.85
+"""Likeness from which on an option is taken for a misspelt one: `--row` is no `--root`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,8 +78,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted; repeat the command to go on", Exit.INTERRUPTED)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says of an unknown option which command does not have it, and which of its options was probably meant."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As its base class; what is left over is an error of the innermost command, not of the whole program."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            near = difflib.get_close_matches(left[0].partition("=")[0], self._option_string_actions, 1, NEAR)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(left)}{hint}")
+        return found, left
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="qdet-bench",
         description="Reproducibility benchmark suite for quantized object detectors.",
         epilog=EXIT_CODES,

@@ -1,6 +1,7 @@
 """`qdet-bench report`: everything that was measured, as one HTML file."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from bench.cli.common import named_suites
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """0; UsageError where there is nothing to show."""
     from bench.records.provenance import commit
     from bench.report.html.page import render
+    from bench.report.html.pictures import pictured
     from bench.report.make import save
     from bench.report.sections import Origin, find_sections
     from bench.schema.source import shown
@@ -59,6 +61,12 @@ def run(args: argparse.Namespace) -> int:
     if not sections:
         hint = "" if args.tier else "; `--tier smoke` shows those of tier smoke, where there are any"
         raise UsageError(f"there is nothing to show: no record of these suites; `qdet-bench run` makes some{hint}")
+    if args.images is not None and not any(found for section in sections for found in pictured(section)):
+        print(
+            f"qdet-bench: warning: --images {args.images}: no picture, as of no claim the data and the predictions of "
+            "both rows are here; `qdet-bench harmony --plots FOLDER --images` draws any records of yours",
+            file=sys.stderr,
+        )
     revision, dirty = commit(args.root)
     words = None if revision is None else f"{revision[:12]}{' with changes' if dirty else ''}"
     tables = "1 table" if len(sections) == 1 else f"{len(sections)} tables"

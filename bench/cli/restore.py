@@ -6,6 +6,9 @@ import sys
 from bench.cli.common import add_suites, located
 from bench.errors import Exit
 
+NAMED = 3
+"""Jobs that a line names."""
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
@@ -29,7 +32,11 @@ def run(args: argparse.Namespace) -> int:
     for suite in located(args):
         found = restore(suite, args.tier)
         print(f"{suite.name} {args.tier}: {len(found.restored)} restored, {len(found.there)} there already")
+        reasons: dict[str, list[str]] = {}
         for name, why in found.left.items():
-            print(f"qdet-bench: not restored: {name}: {why}", file=sys.stderr)
+            reasons.setdefault(why, []).append(name)
+        for why, names in reasons.items():
+            more = " …" if len(names) > NAMED else ""
+            print(f"qdet-bench: not restored, {len(names)}: {', '.join(names[:NAMED])}{more}: {why}", file=sys.stderr)
             code = Exit.INCOMPLETE
     return code

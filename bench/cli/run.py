@@ -100,14 +100,21 @@ def run(args: argparse.Namespace) -> int:
         return Exit.OK
     states = {outcome.state for outcome in outcomes}
     counts = ", ".join(f"{sum(o.state == state for o in outcomes)} {state}" for state in sorted(states))
-    print(f"{len(outcomes)} jobs: {counts}")
+    print(f"{len(outcomes)} job{'' if len(outcomes) == 1 else 's'}: {counts}")
     _tell_shared(named, jobs)
     _tell_changed(outcomes, store)
     _tell_failed(outcomes, store)
     for line in tell_made(outcomes, store):
         print(line)
     if args.log is not None:
-        print(f"curves: {args.root / LOCAL / 'logs' / args.log}")
+        if any(outcome.state == "executed" and outcome.job.row.recipe is not None for outcome in outcomes):
+            print(f"curves: {args.root / LOCAL / 'logs' / args.log}")
+        else:
+            print(
+                f"qdet-bench: warning: --log {args.log}: no job trained now, so there are no curves of it; "
+                "--again trains anew what is done",
+                file=sys.stderr,
+            )
     if args.manifest is not None:
         _write_manifest(args.manifest, outcomes)
     if args.allow_failures:

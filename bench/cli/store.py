@@ -17,8 +17,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "du",
         help="what the local store takes on the disk, by kind of file",
         description="Sizes below results/local and data/shapes by kind: records (with logs and losses), predictions, "
-        "checkpoints, snapshots of unfinished training, submitted predictions, notes of what was read, and drawings "
-        "(Shapes, which are drawn again where they are absent).",
+        "checkpoints, snapshots of unfinished training, submitted predictions, curves of `run --log`, "
+        "notes of what was read, and drawings (Shapes, which are drawn again where they are absent).",
     )
     add_json(du)
     du.set_defaults(run=run_du)

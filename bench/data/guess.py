@@ -25,6 +25,8 @@ def guess(folder: Path, kind: str | None, difficult: str) -> dict[str, Any]:
 
     `difficult` is what becomes of VOC's difficult objects. Raises UsageError where nothing fits.
     """
+    if folder.is_file():
+        raise UsageError(f"{folder}: is a file; --data names the folder that holds annotations and images")
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; --data names the folder that holds the data set")
     makers = {"roboflow": _roboflow, "yolo": _yolo, "voc": lambda at: _voc(at, difficult), "coco": _coco}

@@ -10,6 +10,7 @@ from bench.errors import UsageError
 from bench.records.store import Store
 from bench.schema.data import DataSpec
 from bench.schema.load import Located, load_all, load_suite
+from bench.schema.suite import Tier
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def data_sets(suites: Iterable[Located], root: Path) -> list[DataSet]:
     return [found[name] for name in sorted(found)]
 
 
-def choose(name: str, tier: str, root: Path) -> DataSet:
-    """The data set of that name, else that of the suite of that name at the tier.
+def choose(name: str, tier: Tier | None, root: Path) -> DataSet:
+    """The data set of that name, else that of the suite of that name at the tier, or at its default one.
 
     Raises UsageError where there is neither.
     """
@@ -65,5 +66,6 @@ def choose(name: str, tier: str, root: Path) -> DataSet:
     if name.startswith("shapes-"):
         raise UsageError(f"no suite names data {name!r}; they name {', '.join(by_name) or 'none'}")
     located = load_suite(name, root)
+    tier = tier or located.default_tier
     spec = located.tier(tier).data
     return DataSet(kind_of(spec, root).name, spec, root, [f"{located.name}:{tier}"])

@@ -62,7 +62,8 @@ def verified_weights(init: Init, root: Path) -> Path:
         raise BenchError(absent or "no file of weights is declared")
     found = sha256(path)
     if not found.startswith(expected_hash(init)):
-        raise BenchError(f"{path}: sha256 {found[:16]}… instead of {expected_hash(init)[:16]}…; fetch it again")
+        mend = "fetch it again" if init.path is None else f"fetch it again, or if it is the right one write {found}"
+        raise BenchError(f"{path}: sha256 {found[:16]}… instead of {expected_hash(init)[:16]}…; {mend}")
     return path
 
 

@@ -22,9 +22,9 @@ def make_decoding(scale: OnnxScale, size: tuple[int, int], classes: int) -> Deco
     strides, bins = scale.strides or (), scale.bins or 0
     match scale.decoding:
         case "yolox":
-            return lambda outputs: _yolox(_rows(outputs, 5 + classes, size, strides), size, strides)
+            return lambda outputs: _yolox(_rows(outputs, 5, classes, size, strides), size, strides)
         case "gfl":
-            return lambda outputs: _gfl(_rows(outputs, classes + 4 * bins, size, strides), size, strides, classes)
+            return lambda outputs: _gfl(_rows(outputs, 4 * bins, classes, size, strides), size, strides, classes)
     module, _, name = scale.decoding.partition(":")
     decode = getattr(importlib.import_module(module), name)
     return lambda outputs: _checked(scale.decoding, decode(outputs, size), classes)
@@ -60,14 +60,19 @@ def _cells(size: tuple[int, int], stride: int) -> tuple[int, int]:
     return -(-size[0] // stride), -(-size[1] // stride)
 
 
-def _rows(outputs: Outputs, numbers: int, size: tuple[int, int], strides: Sequence[int]) -> Tensor:
-    """The one output [n, L, numbers]."""
-    cells = [_cells(size, stride) for stride in strides]
-    wanted = [sum(width * height for width, height in cells), numbers]
+def _rows(outputs: Outputs, others: int, classes: int, size: tuple[int, int], strides: Sequence[int]) -> Tensor:
+    """The one output [n, L, classes and others]."""
+    places = sum(width * height for width, height in (_cells(size, stride) for stride in strides))
+    wanted = [places, classes + others]
     if len(outputs) != 1 or list(outputs[0].shape[1:]) != wanted:
         found = ", ".join(str(list(output.shape)) for output in outputs)
-        want = f"[n, {wanted[0]}, {numbers}]"
-        raise BenchError(f"its outputs are {found}; the classes, strides and bins that are declared want one {want}")
+        want = f"[n, {places}, {wanted[1]}]"
+        known, why = outputs[0].shape[-1] - others, ""
+        if [*outputs[0].shape[1:-1]] == [places] and known > 0:
+            why = f": the file knows {known} classes, the data have {classes} (docs/own-onnx.md, classes)"
+        raise BenchError(
+            f"its outputs are {found}; the classes, strides and bins that are declared want one {want}{why}"
+        )
     return outputs[0]
 
 

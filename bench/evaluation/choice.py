@@ -34,7 +34,11 @@ def choose(text: str, gt: Mapping[str, Any], detections: Sequence[Detections]) -
     for part in parts:
         found = known.get(int(part)) if part.strip().isdecimal() else names.get(part.strip())
         if found is None:
-            raise UsageError(f"--images {part}: the test split has no such image; its ids begin {[*known][:5]}")
+            ids = ", ".join(map(str, [*known][:5]))
+            raise UsageError(
+                f"--images {part}: the test split has no such image, its ids begin {ids}; ids, names, random:N or "
+                "worst:N are wanted"
+            )
         chosen.append(found)
     return chosen
 

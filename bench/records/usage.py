@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple, get_args
 from bench.records.store import LOCAL, JobFolder, Store
 from bench.schema.source import walk
 
-Kind = Literal["records", "predictions", "checkpoints", "snapshots", "submitted", "notes", "drawings"]
-"""`records`: with logs and losses; `snapshots`: of unfinished training; `notes`: what is remembered of images,
-annotation files and bootstraps; `drawings`: Shapes, which are drawn again where they are absent."""
+Kind = Literal["records", "predictions", "checkpoints", "snapshots", "submitted", "curves", "notes", "drawings"]
+"""`records`: with logs and losses; `snapshots`: of unfinished training; `curves`: what `run --log` sent to files;
+`notes`: what is remembered of images, annotation files and bootstraps; `drawings`: Shapes, which are drawn again where
+they are absent."""
 
 
 class Size(NamedTuple):
@@ -42,6 +43,7 @@ def _files(store: Store) -> Iterator[tuple[Kind, int]]:
         yield "snapshots" if path.is_relative_to(job.work) else of_name.get(path, "records"), number
     places: dict[Kind, tuple[Path, ...]] = {
         "submitted": (store.root / LOCAL / "external",),
+        "curves": (store.root / LOCAL / "logs",),
         "notes": tuple(store.root / LOCAL / name for name in ("images", "pins", "differences")),
         "drawings": (store.data_cache,),
     }

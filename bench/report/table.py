@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bench.evaluation.metric import BoxMetric, metric_of
 from bench.records.record import Record
@@ -23,6 +23,7 @@ from bench.verdict.baseline import Baseline
 from bench.verdict.check import judge
 from bench.verdict.claims import ClaimVerdict
 from bench.verdict.claims import judge as judge_claims
+from bench.verdict.external import load_external
 from bench.verdict.faults import sound_external, sound_runs
 from bench.verdict.gather import Results, RowResult
 from bench.verdict.verdicts import Verdict
@@ -95,7 +96,8 @@ def build(
     """
     suite = results.located.suite
     spec = suite.tiers[results.tier]
-    verdicts = judge(results, None if committed else baseline, table)
+    external = None if committed else load_external(results.located, results.tier)
+    verdicts = judge(results, None if committed else baseline, table, external)
     claims = judge_claims(results)
     found = categories(results)
     results = enriched(results, found.columns)
@@ -182,12 +184,13 @@ class _Columns:
         """What was measured; below it, or in its place where nothing was, what was computed elsewhere."""
         sound = sound_runs(row)
         external = sound_external(row)
-        label, baseline = row.row.label, _against_baseline(row.row, verdicts)
+        label, baseline = row.row.label, _against_baseline(row.row, verdicts, "baseline")
         lines = [self._cells(row, label, sound, _count(row, sound), runs_state(row), baseline)]
         if external:
             # One mean never goes over runs of both kinds.
             state = "external" if sound or not row.jobs else f"external; {runs_state(row)}"
-            line = self._cells(row, f"{label} {EXTERNAL}", external, str(len(external)), state, "")
+            baseline = _against_baseline(row.row, verdicts, "external")
+            line = self._cells(row, f"{label} {EXTERNAL}", external, str(len(external)), state, baseline)
             lines = [*lines, line] if sound else [line]
         return lines
 
@@ -236,9 +239,10 @@ def _count(row: RowResult, sound: Sequence[Record]) -> str:
     return f"{len(sound)} of {len(row.jobs)}" if 0 < len(sound) < len(row.jobs) else str(len(sound))
 
 
-def _against_baseline(row: Row, verdicts: list[Verdict]) -> str:
-    """`holds`; of several runs `2 holds, 1 regressed`."""
-    found = [verdict.status for verdict in verdicts if verdict.kind == "baseline" and verdict.row == row.id]
+def _against_baseline(row: Row, verdicts: list[Verdict], kind: Literal["baseline", "external"]) -> str:
+    """`holds`; of several runs `2 holds, 1 regressed`; of submitted ones nothing where they have no baseline."""
+    found = [verdict.status for verdict in verdicts if (verdict.kind, verdict.row) == (kind, row.id)]
+    found = [status for status in found if status != "external"]
     if len(found) == 1:
         return found[0]
     return ", ".join(f"{found.count(status)} {status}" for status in dict.fromkeys(found))

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-SLUG = r"^[a-z0-9][a-z0-9._+-]*$"
+from bench.schema.forms import SLUG
+
 Slug = Annotated[str, Field(pattern=SLUG, max_length=60)]
 """A name in lower case, which may stand in a file's name."""
 Text = Annotated[str, Field(min_length=1)]

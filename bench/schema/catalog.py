@@ -4,8 +4,8 @@ import re
 from typing import NamedTuple
 
 from bench.errors import UsageError
-from bench.schema.base import SLUG
 from bench.schema.classes import check_class
+from bench.schema.forms import SLUG
 
 PROTOCOL = "bench.detectors.protocol:DetectorFamily"
 """A class that derives from it inherits an empty `configure`, which does not count."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bench.schema.base import Count, Fraction, Index, Positive, Spec
+from bench.schema.forms import DECODING, SHA256
 
 
 class Input(Spec):
@@ -52,7 +53,7 @@ class Init(Spec):
     path: str | None = None
     """An ONNX file anywhere, in place of `file`. It may contain `${NAME}` or `${NAME:-default}`; a relative one starts
     at the root. Where it lies is no part of a job's identity, its `sha256` is."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
     """Hash of an ONNX file; other files have it in their name."""
 
     @property
@@ -69,7 +70,7 @@ PositiveRgb = tuple[Positive, Positive, Positive]
 class OnnxScale(Spec):
     """How an ONNX detector's input is made, and what its outputs mean."""
 
-    decoding: Annotated[str, Field(pattern=r"^(yolox|gfl|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
+    decoding: Annotated[str, Field(pattern=DECODING)]
     """`yolox`: rows of centre and size in units of the grid, objectness, class scores. `gfl`: rows of class scores and
     the logits of four binned distances (GFL, NanoDet). Or `package.module:function` of your own, which is given the
     outputs and the input's (width, height), px, and returns scores [n, places, classes] and boxes [n, places, 4] (x1,

@@ -106,6 +106,8 @@ def _resolve(name: str, root: Path) -> Path:
         if name in suites:
             return path  # in a folder that may be listed, but not entered
         where = shown(base)
+        if inside := [suite for suite in suites if suite.startswith(f"{name.rstrip('/')}/")]:
+            raise UsageError(f"{name!r} is a folder of suites; name one: {', '.join(inside)}")
         raise UsageError(
             f"{unknown('suite', name, suites)} (looked below {where})"
             if suites

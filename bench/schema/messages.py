@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import UsageError
+from bench.schema.forms import WORDS
 from bench.schema.source import Loc, Source, found, quote, shown
 
 T = TypeVar("T", bound=BaseModel)
@@ -160,7 +161,9 @@ def _other(details: Any, value: Any) -> str:
         case "too_long":
             return f"must have at most {context['max_length']} entries, found {len(value)}"
         case "string_pattern_mismatch":
-            return f"{found(value)} does not match the pattern {context['pattern']}"
+            pattern = context["pattern"]
+            wrong = f"is no {WORDS[pattern]}" if pattern in WORDS else f"does not match the pattern {pattern}"
+            return f"{found(value)} {wrong}"
         case "value_error" | "assertion_error":
             return " ".join(str(context["error"]).split())
     message = " ".join(details["msg"].split())

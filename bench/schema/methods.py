@@ -1,5 +1,7 @@
 """The built-in methods by name: where their class is, and the model of their options."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -64,6 +66,12 @@ BUILTIN = {
 
 PROTOCOL = "bench.methods.protocol:Method"
 """A class that derives from it inherits empty hooks, which do not count."""
+HOOKS = (
+    *("adapt_model", "prepare", "allocate", "make_quantizers", "calibrate", "regulariser", "reshape_losses"),
+    *("after_training", "facts"),
+)
+NEAR = 0.8
+"""Likeness from which on a name is taken for a misspelt hook, which would never be called."""
 
 
 class MethodFacts(NamedTuple):
@@ -80,12 +88,25 @@ class MethodFacts(NamedTuple):
 def facts(name: str) -> MethodFacts:
     """Read a method's facts from its source, without importing it.
 
-    Raises UsageError where the module or class is absent, or has no positive integer `version`.
+    Raises UsageError where the module or class is absent, has no positive integer `version`, or has a method that is
+    called nearly like a hook.
     """
     target = BUILTIN[name].target if name in BUILTIN else name
     version, members = check_class("method", name, target, PROTOCOL, BUILTIN)
+    _refuse_misspelt(name, members)
     hooks = (hook in members for hook in ("make_quantizers", "reshape_losses", "needs_quantizers"))
     return MethodFacts(target, version, *hooks)
+
+
+def _refuse_misspelt(name: str, members: Iterable[str]) -> None:
+    known = (*HOOKS, "needs_quantizers", "repeats", "version")
+    for member in sorted(members):
+        near = [] if member in known or member.startswith("_") else difflib.get_close_matches(member, known, 1, NEAR)
+        if near:
+            raise UsageError(
+                f"method {name!r}: {member!r} is no hook, so nothing would call it; did you mean {near[0]!r}? "
+                "A helper of your own begins with _"
+            )
 
 
 def options_of(model: type[T], options: T | dict[str, Any]) -> T:

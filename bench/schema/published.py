@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.schema.base import SLUG, Spec, Text
+from bench.schema.base import Spec, Text
 from bench.schema.bits import Bits
+from bench.schema.forms import SLUG
 
 PublishedId = Annotated[str, Field(pattern=SLUG, max_length=80)]
 """Longer than a suite's own names: it repeats what a source calls a model."""

@@ -311,7 +311,8 @@ class _Builder:
         if key == "<<" and event.implicit[0]:
             _fail(self.path, line, "merge keys (<<) are not allowed; write the values out")
         if not isinstance(key, str):
-            _fail(self.path, line, f"a key must be a string, found {found(key)}; quote it if it is meant so")
+            comma = " (decimals follow a point, not a comma)" if type(key) in (int, float) else ""
+            _fail(self.path, line, f"a key must be a string, found {found(key)}; quote it if it is meant so{comma}")
         loc = (*frame.loc, key)
         if loc in self.keys:
             _fail(self.path, line, f"duplicate key {quote(key)}; it stands on line {self.keys[loc]} already")

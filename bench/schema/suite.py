@@ -13,6 +13,7 @@ from bench.schema.claim import Claim, Limit
 from bench.schema.data import DataSpec
 from bench.schema.detector import DetectorScale, Init
 from bench.schema.evidence import Evidence, Family
+from bench.schema.forms import METHOD
 from bench.schema.group import CategoryGroup, GroupName
 from bench.schema.options.observer import Observer
 from bench.schema.placement import Calibration, Pins, Policy
@@ -21,7 +22,7 @@ from bench.schema.recipe import Recipe
 Tier = Literal["smoke", "mini", "midi", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "mini", "midi", "paper")
 MOST_SEEDS = 100
-MethodName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")]
+MethodName = Annotated[str, Field(pattern=METHOD)]
 
 
 class MethodUse(Spec):

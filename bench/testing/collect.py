@@ -88,7 +88,8 @@ class SuiteFile(pytest.File):
             pattern, reason = line.split(None, 1)
             if fnmatchcase(test.qdet_address, pattern):
                 test.add_marker(pytest.mark.xfail(reason=reason, strict=True, raises=NotMetError))
-        test.user_properties.append(("qdet", f"{located.name} {tier}"))
+        if kind in ("row", "pins"):
+            test.user_properties.append(("qdet", f"{located.name} {tier} {about}"))
         return test
 
 

@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Markers of tiers and kinds; refuse an expected failure without a reason."""
+    """Markers of tiers and kinds; refuse a root that is not there, and an expected failure without a reason."""
     for tier in TIERS:
         config.addinivalue_line("markers", f"qdet_{tier}: a test of a suite at tier {tier}")
     for kind, what in KINDS.items():
@@ -52,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in config.getini("qdet_xfail"):
         if len(line.split(None, 1)) < 2:
             raise pytest.UsageError(f"qdet_xfail: {line}: a reason must follow the name")
+    if not root_of(config).is_dir():
+        raise pytest.UsageError(f"qdet_root: {config.getini('qdet_root')}: no such folder below {config.rootpath}")
     if config.getoption("qdet_update_baselines") and config.getoption("qdet_committed"):
         raise pytest.UsageError("--qdet-update-baselines writes local records, --qdet-committed leaves them out")
 
@@ -88,8 +90,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     from bench.testing.update import update
 
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    named = (value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "qdet")
+    # Among what is told of are the tests that `-k` and `-m` left out: items, not reports.
+    stats = terminalreporter.stats.values()
+    reports = [report for found in stats for report in found if isinstance(report, pytest.TestReport)]
+    named = (str(value) for report in reports for name, value in report.user_properties if name == "qdet")
     terminalreporter.section("qdet baselines")
     for line in update(root_of(config), dict.fromkeys(named)):
         terminalreporter.write_line(line)

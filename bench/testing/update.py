@@ -12,13 +12,19 @@ from bench.verdict.gather import Results, RowResult, gather
 
 
 def update(root: Path, named: Iterable[str]) -> Iterator[str]:
-    """Of each `SUITE TIER` the differences, then the files that were written; rows without sound records stay."""
+    """Of rows, each `SUITE TIER ROW`, the differences, then the files that were written.
+
+    Rows without sound records stay, and so do all that are not named.
+    """
+    tested: dict[tuple[str, str], set[str]] = {}
     for name in named:
-        suite, _, wanted = name.rpartition(" ")
+        suite, tier_name, row_id = name.rsplit(" ", 2)
+        tested.setdefault((suite, tier_name), set()).add(row_id)
+    for (suite, wanted), ids in tested.items():
         located = load_suite(suite, root)
         tier = next(tier for tier in TIERS if tier == wanted)
         results = gather(located, tier)
-        rows = [row for row in results.rows if row.jobs and all(_is_sound(row))]
+        rows = [row for row in results.rows if row.row.id in ids and row.jobs and all(_is_sound(row))]
         lines = [line for row in rows for line in _differences(results, row)]
         if not lines:
             continue

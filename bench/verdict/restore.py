@@ -123,7 +123,15 @@ def _starts(job: Job, results: Results) -> bool:
 
 
 def _unfit(record: Record, job: Job) -> str | None:
-    return None if record.identity == job.identity else "its protocol is another now"
+    if record.identity == job.identity:
+        return None
+    if job.absent:
+        return f"what it was measured on is not here, so whether its protocol is another now is not known: {_mend(job)}"
+    return "its protocol is another now"
+
+
+def _mend(job: Job) -> str:
+    return job.remedy or job.absent[0]
 
 
 def _checkpoint(record: Record, folder: JobFolder, located: Located) -> str | None:

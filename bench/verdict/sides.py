@@ -75,7 +75,13 @@ def _of_row(root: Path, suite: str, row: str, tier: Tier | None, seed: int) -> S
         return _external(store, row, seed, store.load(row, seed))
     if (side := _committed(located, row, seed, tier)) is not None:
         return side
-    raise UsageError(f"{store.asked(row, seed).name} has no record; `qdet-bench run` or `submit` makes one")
+    name = store.asked(row, seed).name
+    if (baseline := load_baseline(located, tier)) is not None and baseline.record(row, seed) is not None:
+        raise UsageError(
+            f"{name} has a committed record, without predictions: `qdet-bench run {located.name} --tier {tier} "
+            f"--rows {row}` makes both, `qdet-bench restore {located.name} --tier {tier}` brings the record"
+        )
+    raise UsageError(f"{name} has no record; `qdet-bench run` or `submit` makes one")
 
 
 def _committed(located: Located, row: str, seed: int, tier: Tier) -> Side | None:

@@ -70,18 +70,26 @@ def pictures(section: Section, images: str | None) -> Iterator[Pictures]:
 
     Nothing where no images are asked for, or where the data are not here. UsageError as `choose` raises it.
     """
-    if images is None or any(job.job.blocked for job in section.results.jobs):
+    if images is None:
         return
     data: Dataset | None = None
+    for claim, sides in pictured(section):
+        data = _data(section) if data is None else data
+        found = [detections_of(side) for side in sides]
+        rows = [section.results.located.suite.row(row) for row in reversed(claim.rows[:2])]
+        heads = [(label(row), section.anchor(row.id)) for row in rows]
+        chosen = choose(images, data.coco, found)
+        yield Pictures(claim, tuple(_picture(data, image, heads, found) for image in chosen))
+
+
+def pictured(section: Section) -> Iterator[tuple[Claim, list[Side]]]:
+    """The claims whose two rows have predictions here, the second row first; none where the data are not here."""
+    if any(job.job.blocked for job in section.results.jobs):
+        return
     for claim in section.results.located.suite.claims:
         sides = [side for row in reversed(claim.rows[:2]) if (side := _side(section, row)) is not None]
         if len(sides) == 2:
-            data = _data(section) if data is None else data
-            found = [detections_of(side) for side in sides]
-            rows = [section.results.located.suite.row(row) for row in reversed(claim.rows[:2])]
-            heads = [(label(row), section.anchor(row.id)) for row in rows]
-            chosen = choose(images, data.coco, found)
-            yield Pictures(claim, tuple(_picture(data, image, heads, found) for image in chosen))
+            yield claim, sides
 
 
 def _side(section: Section, row: str) -> Side | None:
