@@ -40,6 +40,7 @@ REWRITTEN: dict[str, list[tuple[str, str]]] = {
     "method without version": _named("mine.makers:Unversioned"),
     "method that is no Python": _named("mine.broken:Any"),
     "method that is no name": _named("../lsq"),
+    "class of a method without its colon": _named("mine.Shrink"),
     "method twice": [
         (USE, "    methods:\n    - lsq\n    - name: mine.makers:Loss\n    - {name: 'mine.makers:Loss'}§\n"),
     ],

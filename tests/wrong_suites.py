@@ -46,7 +46,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "class of a method without its colon": (
         'the string "mine.Shrink" is no method: a built-in name such as lsq, or package.module:Class of your own',
-        [("      - name: lsq", "      - name: mine.Shrink§")],
+        [("- name: lsq", "- name: mine.Shrink§")],
     ),
     "decimal comma": (
         "found the integer 1; quote it if it is meant so (decimals follow a point, not a comma)",
@@ -100,8 +100,8 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "tiers is empty": ("must not be empty", [(RIGHT[RIGHT.index("tiers:") :], "tiers: {}§\n")]),
     "label is empty": ("must not be empty", [("label: LSQ", 'label: ""§')]),
     "label is null": ("found nothing (null)", [("label: LSQ", "label:§")]),
-    "bad slug": ("does not match", [("id: lsq", "id: L SQ§")]),
-    "slug with a way out": ("does not match", [("id: lsq", "id: ../lsq§")]),
+    "bad slug": ('"L SQ" is no name of lower-case letters', [("id: lsq", "id: L SQ§")]),
+    "slug with a way out": ('"../lsq" is no name of lower-case letters', [("id: lsq", "id: ../lsq§")]),
     "long slug": ("at most 60", [("id: lsq", f"id: {'x' * 61}§")]),
     "bits of one side": ("expected a quoted string 'W/A'", [("bits: 4/4", "bits: '4'§")]),
     "bits are a number": ("expected a quoted string 'W/A'", [("bits: 4/4", "bits: 4§")]),
@@ -152,7 +152,7 @@ CHANGED: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "class that is none": ("has no class Absent", [("- name: lsq", "- name: mine.makers:Absent§")]),
     "method without version": ("version = 1", [("- name: lsq", "- name: mine.makers:Unversioned§")]),
     "method that is no Python": ("broken.py:2", [("- name: lsq", "- name: mine.broken:Any§")]),
-    "method that is no name": ("does not match", [("- name: lsq", "- name: ../lsq§")]),
+    "method that is no name": ('"../lsq" is no method: a built-in name', [("- name: lsq", "- name: ../lsq§")]),
     "method twice": (
         "stands twice",
         [("    pins:", "      - name: mine.makers:Loss\n      - name: mine.makers:Loss§\n    pins:")],
