@@ -18,7 +18,7 @@ def figures(*options: str) -> dict[str, list[float]]:
 
 @pytest.mark.long
 def test_calibration_at_full_scale_takes_at_most_4_gib() -> None:
-    """With 4 of the 32 images: memory grows with them only by what bias correction keeps, at most 2 GiB."""
+    """With 4 of the 32 images: memory grows with them only by what bias correction keeps, at most 1.25 GiB."""
     found = figures("--images", "4")
     assert len(found) >= 4 and max(memory for *_, memory in found.values()) <= 4.0, found
 
