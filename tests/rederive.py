@@ -186,7 +186,7 @@ def claim_cells(found: Committed, claim: Any) -> dict[str, str]:
     published = "" if claim.published is None else f"+{claim.published:g}"
     empty = dict.fromkeys(("gain", "lower bound", "upper bound", "pairs", "sign test", "collapsed", "detectable"), "")
     if not len(points):
-        return {**empty, "paper gain": published, "word": "not run"}
+        return {**empty, "paper gain": published, "word": "no result"}
     gains = points[:, 0] - points[:, 1]
     if claim.kind == "interaction":
         gains = gains - (points[:, 2] - points[:, 3])
@@ -220,11 +220,11 @@ def _over_images(found: Committed, claim: Any, family: Any) -> dict[str, str]:
     """
     empty = dict.fromkeys(("gain", "lower bound", "upper bound", "images", "sign test", "collapsed", "detectable"), "")
     if not all((row, 0) in found.counted for row in claim.rows):
-        return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
+        return {**empty, "collapsed": "-", "paper gain": "", "word": "no result"}
     sides = [found.counted[row, 0] for row in claim.rows]
     ours = [row for row in claim.rows if found.suite.row(row).reported_only is None]
     if len({found.counted[row, 0]["provenance"]["source"] for row in ours}) > 1:
-        return {**empty, "collapsed": "-", "paper gain": "", "word": "not run"}
+        return {**empty, "collapsed": "-", "paper gain": "", "word": "no result"}
     group, _, metric = claim.metric.rpartition(".")
     own = found.suite.groups_at("mini")[group].fixed(found.tier.data).categories if group else None
     points = [100 * _of_group(found, side, group, metric) for side in sides]

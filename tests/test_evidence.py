@@ -86,7 +86,7 @@ def test_a_checkpoint_that_is_not_trained_here_is_the_same_each_time() -> None:
 
 def test_interim_until_the_plan_is_complete_and_nothing_beyond_it_counts(tmp_path: Path) -> None:
     suite = suite_of(tmp_path)
-    assert verdict(suite).words == "not run"
+    assert verdict(suite).words == "no result"
     measure(suite, 3)
     found = verdict(suite)
     assert (found.status, found.words, found.answer.n) == ("interim", "interim (3 of 5)", 3)

@@ -69,7 +69,10 @@ class ClaimVerdict:
                 return f"interim ({self.answer.n} of {self.planned})"
             case "survey":
                 return "not tested (a survey)"
-            case "not run" | "out of regime":
+            case "not run":
+                # Its rows may have runs, none of which counts, or the metric may be absent: the message says so.
+                return "no result"
+            case "out of regime":
                 return self.status
             case _:
                 return self.answer.words + (", regime borderline" if self.regime == "borderline" else "")
