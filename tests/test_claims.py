@@ -103,7 +103,7 @@ def test_no_seed_in_one_environment(tmp_path: Path) -> None:
     measure(suite, 1.0)
     for repetition in range(5):
         store_record(suite, job_of(suite, "lsq", repetition), 0.4, environment_key="0" * 16)
-    assert verdict(suite).status == "not run"
+    assert verdict(suite).status == "no result"
 
 
 def test_unsound_and_undefined_runs_are_no_pairs(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_unsound_and_undefined_runs_are_no_pairs(tmp_path: Path) -> None:
 )
 def test_not_run(tmp_path: Path, claim: dict[str, Any], message: str) -> None:
     found = verdict(suite_of(tmp_path, [claim]))
-    assert (found.status, found.message) == ("not run", message)
+    assert (found.status, found.message) == ("no result", message)
 
 
 LIMIT = {"row": "lsq", "reference": "fp-ft", "loses_at_most": 0.8}
@@ -174,7 +174,7 @@ def test_a_row_that_starts_from_no_other_is_compared_with_every_seed(tmp_path: P
     found = verdict(suite)
     assert (found.answer.n, found.repetitions) == (5, (0, 1, 2, 3, 4))
     store_record(suite, job_of(suite, "fp"), 0.5, environment_key="0" * 16)
-    assert verdict(suite).status == "not run"
+    assert verdict(suite).status == "no result"
 
 
 def test_a_claim_about_the_share_of_small_gaps_reads_the_records_harmony(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_recalls_of_old_records_are_named(tmp_path: Path, capsys: Capture) -> No
     for job in plan(suite, "mini"):
         store_record(suite, job, **old)
     found = claim_of(suite, capsys)
-    assert found["status"] == "not run" and found["message"] == "no person.AR100 of lsq, fp-ft"
+    assert found["status"] == "no result" and found["message"] == "no person.AR100 of lsq, fp-ft"
 
 
 @pytest.mark.parametrize(("least", "regime"), [(1.0, "in"), (3.0, "out")])
@@ -202,7 +202,7 @@ def test_a_rule_without_records_says_what_to_run(tmp_path: Path, capsys: Capture
     for row in ("fp", "fp-ft", "lsq", "fp-tune"):
         store_record(suite, job_of(suite, row), **scored(0))
     found = claim_of(suite, capsys)
-    assert found["status"] == "not run" and "group hurt: its categories are not chosen yet" in found["message"]
+    assert found["status"] == "no result" and "group hurt: its categories are not chosen yet" in found["message"]
     assert f"`qdet-bench run {NAME} --tier mini --rows fp-tune lsq-tune`" in found["message"]
     call(suite, "table")
     text = capsys.readouterr().out

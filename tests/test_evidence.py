@@ -107,7 +107,7 @@ def test_the_family_is_the_declared_one(tmp_path: Path) -> None:
     measure(suite)
     found = judge(gather(suite, "mini"))
     # The second cannot be run, and still counts.
-    assert [one.answer.level for one in found] == [0.05, 0.05] and found[1].status == "not run"
+    assert [one.answer.level for one in found] == [0.05, 0.05] and found[1].status == "no result"
     core = suite.suite.only(["fp", "fp-ft", "lsq"])
     assert core.family("ft-beats-lsq") == suite.suite.family("ft-beats-lsq")
 

@@ -223,7 +223,7 @@ def test_the_first_repetition_decides_and_the_others_stand_beside(tmp_path: Path
     assert f"2 other repetitions give {low:+.2f} to {high:+.2f}, which is no part of the interval" in found.message
     Store(tmp_path).folder(job_of(suite, "bad").identity).record_file.unlink()
     found = verdict(suite)
-    assert found.status == "not run" and "the first repetition, which decides, has no pair" in found.message
+    assert found.status == "no result" and "the first repetition, which decides, has no pair" in found.message
 
 
 def test_a_row_that_runs_once_is_compared_with_the_first_repetition_alone(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_rows_of_different_checkpoints_are_no_pair(tmp_path: Path) -> None:
     measure(suite, "good", 1.0, start_sha256="a" * 64)
     measure(suite, "bad", 3.0, start_sha256="b" * 64)
     found = verdict(suite)
-    assert (found.status, found.message) == ("not run", "its rows started from different checkpoints")
+    assert (found.status, found.message) == ("no result", "its rows started from different checkpoints")
 
 
 def test_a_group_on_few_images_has_no_interval(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_row_of_another_tool_is_compared_by_what_was_submitted(tmp_path: Path)
     (committed,) = judge(gather_committed(suite, "mini"))
     assert (committed.status, committed.answer) == ("holds", found.answer)
     (row,) = [row for row in make_table(suite, "mini", committed=True).rows if row[0].endswith("(external)")]
-    assert float(row[2]) > 0 and "not run" not in " ".join(row)
+    assert float(row[2]) > 0 and "no result" not in " ".join(row)
 
 
 Change = Callable[[dict[str, Any]], Any]

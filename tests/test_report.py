@@ -189,7 +189,7 @@ def test_the_answer_is_made_from_the_verdicts(tmp_path: Path, gains: list[float]
 
 
 def test_one_claim_is_told_of_in_the_singular() -> None:
-    assert [WORDS[status].of(1) for status in ("holds", "equivalent", "inconclusive", "not run")] == [
+    assert [WORDS[status].of(1) for status in ("holds", "equivalent", "inconclusive", "no result")] == [
         "1 holds",
         "1 shows no difference that matters",
         "1 is inconclusive",

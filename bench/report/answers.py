@@ -15,7 +15,7 @@ def headlines(group: Group) -> list[tuple[Section, ClaimVerdict]]:
     for section in group.sections:
         families = [claim.family for claim in section.table.judged if claim.family is not None]
         main = [claim for claim in section.table.judged if families and claim.family == families[0]]
-        found += [(section, claim) for claim in main if claim.status != "not run"]
+        found += [(section, claim) for claim in main if claim.status != "no result"]
     return sorted(found, key=lambda one: [*WORDS].index(one[1].status))
 
 

@@ -103,7 +103,7 @@ def _line(found: ClaimVerdict, tier: Tier, where: str) -> tuple[str, ...]:
     claim, answer = found.claim, found.answer
     tested, any_pair = found.family is not None, answer.n > 0
     taint = f", tainted: {found.taint}" if found.taint else ""
-    verdict = found.words if found.status in ("not run", "survey") else f"{found.words}{taint} ({where})"
+    verdict = found.words if found.status in ("no result", "survey") else f"{found.words}{taint} ({where})"
     published = claim.published is not None
     return (
         claim.text,

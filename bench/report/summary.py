@@ -115,9 +115,7 @@ def _overview(sections: Sequence[Section]) -> str:
 def _counts(whole: Standing) -> tuple[str, str]:
     """Runs and claims, for a cell each."""
     earlier = f" ({whole.earlier} with earlier settings)" if whole.earlier else ""
-    claims = ", ".join(
-        f"{count} {'without a result' if status == 'not run' else status}" for status, count in whole.claims.items()
-    )
+    claims = ", ".join(f"{count} {status}" for status, count in whole.claims.items())
     claims += f" ({whole.limited} with a condition)" if whole.limited else ""
     return f"{whole.done} of {whole.planned}{earlier}", claims or "none made"
 

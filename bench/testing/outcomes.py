@@ -123,7 +123,7 @@ class Scene:
     def claim(self, claim: str) -> Outcome:
         """A claim over all records that there are."""
         found = self._claims[claim]
-        if found.status == "not run":
+        if found.status == "no result":
             return Outcome("missing", f"{found.message}: {self.command(dict.fromkeys(found.claim.rows))}")
         answer = found.answer
         ends = (

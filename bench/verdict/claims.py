@@ -22,7 +22,7 @@ from bench.verdict.over_images import Bootstrap, pairs_over_images, range_beside
 from bench.verdict.pairs import Pairs, pair_up, planned_number
 from bench.verdict.regime import judge_regime, too_low
 
-Status = Literal["not run", "survey", "interim", "out of regime"] | rules.Status
+Status = Literal["no result", "survey", "interim", "out of regime"] | rules.Status
 
 
 class Environment(NamedTuple):
@@ -69,10 +69,7 @@ class ClaimVerdict:
                 return f"interim ({self.answer.n} of {self.planned})"
             case "survey":
                 return "not tested (a survey)"
-            case "not run":
-                # Its rows may have runs, none of which counts, or the metric may be absent: the message says so.
-                return "no result"
-            case "out of regime":
+            case "no result" | "out of regime":
                 return self.status
             case _:
                 return self.answer.words + (", regime borderline" if self.regime == "borderline" else "")
@@ -153,7 +150,8 @@ def _judge(results: Results, claim: Claim, groups: Mapping[str, Resolved], boots
     regime = too_low(deciding, claim, None if family is None else family.least) or regime
     status: Status = answer.status
     if not found.pairs:
-        status = "not run"
+        # Its rows may have runs, none of which counts, or the metric may be absent: the message says so.
+        status = "no result"
     elif family is None:
         status = "survey"
     elif planned is not None and len(found.pairs) < planned:
