@@ -103,6 +103,14 @@ def test_a_pattern_that_fits_nothing_is_refused(model: nn.Module, field: str) ->
         place(model, Recorded([], [], [], {}, {}), policy, Bits.parse("4/4"))
 
 
+@pytest.mark.parametrize("pattern", ["conv1", "backbne.conv1"])
+def test_the_nearest_layer_is_named(model: nn.Module, pattern: str) -> None:
+    """One written without what stands before it, as of a node of an ONNX file, or misspelt."""
+    policy = POLICY.model_copy(update={"first": (pattern,)})
+    with pytest.raises(BenchError, match=f"the pattern '{pattern}' fits no layer of the model; did you mean 'backbone"):
+        trace_placement(model, empty_batch(64, 64), policy, Bits.parse("4/4"))
+
+
 @pytest.fixture(scope="module")
 def quantized(model: nn.Module, placement: Placement) -> nn.Module:
     changed = copy.deepcopy(model)

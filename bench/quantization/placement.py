@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -121,7 +122,10 @@ def place(model: nn.Module, recorded: Recorded, policy: Policy, bits: Bits) -> P
     names = list(quantizable(model, policy))
     for pattern in (*policy.first, *policy.last, *policy.keep, *(policy.keep_inputs or ())):
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model")
+            # A node of an ONNX file without the `graph.` before it, or a misspelt name.
+            near = [n for n in names if n.endswith(f".{pattern}")] or get_close_matches(pattern, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise BenchError(f"placement: the pattern {pattern!r} fits no layer of the model{hint}")
     reads = recorded.reads
     called = {read.module for read in reads}
     layers = _widths([n for n in names if n in called and not _fits(n, policy.keep)], policy, bits)
