@@ -21,10 +21,10 @@ from bench.records.store import Store
 from bench.report.answers import answer, examples, further, headlines
 from bench.report.claim_words import WORDS
 from bench.report.html import categories, pareto
-from bench.report.html.axis import MARGIN, axis, log_axis, short
+from bench.report.html.axis import MARGIN, axis, log_axis, minus, short
 from bench.report.html.forest import forests
 from bench.report.html.page import render
-from bench.report.html.rows import label
+from bench.report.html.rows import label, rows
 from bench.report.sections import Section, find_sections, grouped
 from bench.report.standing import together
 from bench.schema.load import Located, load_all
@@ -145,9 +145,20 @@ def test_what_is_decided_stands_first_and_what_claims_before_what_does_not(commi
 
 def test_no_verdict_hides_behind_another(committed: list[Section]) -> None:
     for group in grouped(committed):
-        shown = [claim.status for _, claim in examples(group)]
-        assert shown == [*dict.fromkeys(claim.status for _, claim in headlines(group))]
-        assert len(shown) + len(further(group)) == len(headlines(group))
+        shown = [claim for _, claim in examples(group)]
+        there = {claim.status for section in group.sections for claim in section.table.judged} - {"no result"}
+        assert [claim.status for claim in shown] == [status for status in WORDS if status in there]
+        main, more = [claim for _, claim in headlines(group)], [claim for _, claim in further(group)]
+        assert more == [claim for claim in main if claim not in shown]
+
+
+def test_no_column_is_empty_and_negative_numbers_have_a_true_minus(committed: list[Section]) -> None:
+    for section in committed:
+        found = rows(section)
+        columns = zip(found.headings, zip(*(line.cells for line in found.lines), strict=True), strict=True)
+        assert all(any(cell.text for cell in cells) for (_, numeric), cells in columns if numeric)
+    told = minus("lsq-w2a2 gives -0.90 to +0.43 (-.5), --jobs 1")
+    assert told == "lsq-w2a2 gives \N{MINUS SIGN}0.90 to +0.43 (\N{MINUS SIGN}.5), --jobs 1"
 
 
 def test_claims_without_any_result_are_folded_away(tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_one_or_two_points_of_a_training_are_told_in_words(tmp_path: Path, repet
     section = one(suite)
     *_, lsq = curves.training(section)
     assert lsq.drawn == ()
-    assert lsq.told == (f"AP 25 at step 1, 50 at step 2{means}", f"loss 3 at step 1, 1 at step 2{means}")
+    assert lsq.told == (f"AP 25.00 at step 1, 50.00 at step 2{means}", f"loss 3.000 at step 1, 1.000 at step 2{means}")
     page = render([section], "qdet-bench report", None)
-    assert f"AP 25 at step 1, 50 at step 2{means}; loss 3 at step 1" in page
+    assert f"AP 25.00 at step 1, 50.00 at step 2{means}; loss 3.000 at step 1" in page
     assert 'class="curve"' not in page
 
 

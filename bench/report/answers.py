@@ -20,8 +20,13 @@ def headlines(group: Group) -> list[tuple[Section, ClaimVerdict]]:
 
 
 def examples(group: Group) -> list[tuple[Section, ClaimVerdict]]:
-    """The first of these claims with each verdict, so that no verdict hides behind another."""
-    return [*{claim.status: (section, claim) for section, claim in reversed(headlines(group))}.values()][::-1]
+    """The first claim with each verdict, a headline where one has it, so that no verdict hides behind another."""
+    every = [(section, claim) for section in group.sections for claim in section.table.judged]
+    found: dict[str, tuple[Section, ClaimVerdict]] = {}
+    for section, claim in [*headlines(group), *every]:
+        if claim.status != "no result":
+            found.setdefault(claim.status, (section, claim))
+    return sorted(found.values(), key=lambda one: [*WORDS].index(one[1].status))
 
 
 def further(group: Group) -> list[tuple[Section, ClaimVerdict]]:

@@ -1,6 +1,7 @@
 """Where a number lies on a drawing: in percent of its width or height, so that a drawing fits any screen."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -61,6 +62,11 @@ def signed(value: float) -> str:
 def with_minus(text: str) -> str:
     """A true minus in place of a hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def minus(text: str) -> str:
+    """A true minus before each negative number of a sentence; names and options keep their hyphens."""
+    return re.sub(r"(?<![\w-])-(?=\.?\d)", "\N{MINUS SIGN}", text)
 
 
 def short(value: float) -> str:

@@ -62,7 +62,7 @@ def training(section: Section) -> Iterator[RowCurves]:
         drawn, told = [], []
         for name, lines in found.items():
             if long := [line for line in lines if len(line) >= LEAST]:
-                title, dots = ("loss", 0) if name == "loss" else (f"{name} while training", MOST_DOTS)
+                title, dots = ("loss", 0) if name == "loss" else (name, MOST_DOTS)
                 drawn.append(curves(title, "step", name, long, dots))
             elif short := [line for line in lines if line]:
                 told.append(f"{name} {_in_words(short)}")
@@ -75,7 +75,7 @@ def _in_words(lines: Sequence[Series]) -> str:
     at: dict[int, list[float]] = {}
     for step, value in (point for line in lines for point in line):
         at.setdefault(math.ceil(step), []).append(value)
-    words = ", ".join(f"{fmean(at[step]):.4g} at step {step}" for step in sorted(at))
+    words = ", ".join(f"{fmean(at[step]):#.4g} at step {step}" for step in sorted(at))
     return words if len(lines) == 1 else f"{words} (means of {len(lines)} runs)"
 
 

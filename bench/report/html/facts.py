@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from bench.report.html.axis import Axis, axis
+from bench.report.html.axis import Axis, axis, with_minus
 from bench.report.html.curves import Curves, curves
 from bench.report.html.rows import label
 from bench.report.sections import Section
@@ -63,7 +63,7 @@ def fact(name: str, value: Any) -> Fact:
         if all(map(_is_number, value)) and not all(isinstance(v, int) for v in value):  # a list of counts is no curve
             return _curve(name, "step", [(float(k), float(v)) for k, v in enumerate(value, 1)])
         if all(isinstance(v, list | tuple) and len(v) == 2 and all(map(_is_number, v)) for v in value):
-            return _curve(name, "x", sorted((float(a), float(b)) for a, b in value))
+            return _curve(name, "the first of each pair", sorted((float(a), float(b)) for a, b in value))
     return Fact(name, "value", value=text(value))
 
 
@@ -105,7 +105,7 @@ def _is_number(value: Any) -> bool:
 def text(value: Any) -> str:
     """As a cell: four digits of a number, whole thousands with commas, lists with commas."""
     if isinstance(value, float):
-        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+        return with_minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}")
     if isinstance(value, list | tuple):
         return ", ".join(map(text, value))
     if isinstance(value, Mapping):

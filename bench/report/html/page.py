@@ -34,6 +34,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["minus"] = axis.minus
 TEMPLATES.globals["signed"] = axis.signed  # macros that are imported see nothing else
 
 

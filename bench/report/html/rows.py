@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from bench.evaluation.metric import metric_of
+from bench.report.claim_words import metric_words
 from bench.report.html.axis import Axis, axis, signed
 from bench.report.notes import is_stale
 from bench.report.sections import Section
@@ -65,9 +66,11 @@ def rows(section: Section) -> Rows:
     """Of one section; with an earlier revision the change of the mean is one more column."""
     table, metric = section.table, headline(section)
     change = (f"change of {metric}", True)
-    headings = [(column.heading, column.numeric) for column in table.columns]
+    shown = [k for k, column in enumerate(table.columns) if not (column.numeric and _is_empty(table, k))]
+    headings = [(metric_words(table.columns[k].heading), table.columns[k].numeric) for k in shown]
     lines = []
-    for row, texts in zip(table.row_ids, table.rows, strict=True):
+    for row, line in zip(table.row_ids, table.rows, strict=True):
+        texts = [line[k] for k in shown]
         cells = [_cell(text, numeric, section.anchor(row)) for text, (_, numeric) in zip(texts, headings, strict=True)]
         if section.before is not None:
             cells.insert(_after_metrics(headings), _change(table, section.before, row, metric))
@@ -76,6 +79,11 @@ def rows(section: Section) -> Rows:
         headings.insert(_after_metrics(headings), change)
     scale, strips = _strips(section, metric)
     return Rows(tuple(headings), tuple(lines), metric, scale, strips)
+
+
+def _is_empty(table: Table, column: int) -> bool:
+    """Whether no row has anything there, such as a best score where nothing was trained."""
+    return bool(table.rows) and not any(line[column] for line in table.rows)
 
 
 def _marks(section: Section, row: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ filter.addEventListener("input", () => {
 // A heading sorts its table; a second time the other way round. Empty cells stay last.
 function key(row, column) {
   const cell = row.cells[column];
-  const text = (cell.dataset.sort ?? cell.textContent).trim().toLowerCase();
+  const text = (cell.dataset.sort ?? cell.textContent).trim().toLowerCase().replaceAll("−", "-");
   return text === "" || isNaN(text.replaceAll(",", "")) ? text : Number(text.replaceAll(",", ""));
 }
 for (const button of document.querySelectorAll(".sortable thead button"))
