@@ -18,7 +18,7 @@ from typing import Any
 from bench.clock import Every, now
 from bench.engine.order import Order
 from bench.errors import BenchError
-from bench.imports import uncollected
+from bench.imports import import_yapf, uncollected
 from bench.processes import world
 from bench.records.store import JobFolder
 
@@ -42,6 +42,7 @@ def main() -> int:
             order = Order.model_validate_json(folder.job.read_bytes())
             # Torch takes seconds to import; a job that is done already need not wait for it.
             with uncollected():
+                import_yapf()
                 from bench.engine.execute import execute
 
             execute(order, folder, _Reporter())
