@@ -20,15 +20,20 @@ def make_observer(
 ) -> "StepObserver | RangeObserver | ChannelObserver":
     """The observer of a quantizer; with `shape` one of each channel: [out, 1, ...] of a weight, [1, c, 1, 1] of an
     activation [n, c, h, w]."""
-    if spec.kind in RANGE_KINDS and not shape:
-        return RangeObserver(spec, bits, signed)
     if spec.kind in RANGE_KINDS:
-        half = CHANNEL_HALF if shape[0] == 1 else HALF
-        return ChannelObserver(lambda: RangeObserver(spec, bits, signed, half=half), shape)
+        return channel_ranges(spec, bits, signed, shape) if shape else RangeObserver(spec, bits, signed)
     codes = (*integer_range(bits, signed), signed)
     if shape:
         return ChannelObserver(lambda: StepObserver(spec, *codes, shrinks=search.CHANNEL_SHRINK_STEPS), shape)
     return StepObserver(spec, *codes)
+
+
+def channel_ranges(
+    spec: Observer, bits: int, signed: bool, shape: tuple[int, ...], offset: bool = False
+) -> "ChannelObserver":
+    """A range, with an offset if asked for, of each channel of a weight or of an activation."""
+    half = CHANNEL_HALF if shape[0] == 1 else HALF
+    return ChannelObserver(lambda: RangeObserver(spec, bits, signed, offset, half), shape)
 
 
 class StepObserver:
@@ -152,8 +157,11 @@ class ChannelObserver:
             observer.observe(channel)
 
     def scales(self) -> list[Scale]:
-        """The step sizes with their offsets; RuntimeError where nothing was observed."""
-        return [observer.scale() for observer in self.channels if isinstance(observer, RangeObserver)]
+        """The step sizes with their offsets; RuntimeError where nothing was observed, or only steps are proposed."""
+        ranges = [observer for observer in self.channels if isinstance(observer, RangeObserver)]
+        if len(ranges) < len(self.channels):
+            raise RuntimeError("the observer proposes no offset")
+        return [observer.scale() for observer in ranges]
 
     def step(self) -> Tensor:
         """The step sizes, of `shape`; RuntimeError where nothing was observed."""

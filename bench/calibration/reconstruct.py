@@ -101,8 +101,8 @@ class _Activation:
 
     def __init__(self, quantizer: Quantizer, drop: float, learns: bool) -> None:
         self.drop = drop
-        has_grid = type(quantizer).quantize is Quantizer.quantize
-        self.step = _step(quantizer).detach().clone().requires_grad_() if learns and has_grid else None
+        learns = learns and quantizer.has_grid
+        self.step = _step(quantizer).detach().clone().requires_grad_() if learns else None
         self.made: tuple[weakref.ref[Tensor], Tensor] | None = None
 
     def __call__(self, quantizer: Quantizer, args: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -5,15 +5,13 @@ offset. The step s and the offset come from the declared observer and stay as th
 rounding straight through (section 3).
 """
 
-from functools import partial
 from typing import Any
 
 from torch import nn
 
 from bench.calibration.batches import Batches
 from bench.calibration.calibrate import calibrate
-from bench.calibration.histogram import CHANNEL_HALF
-from bench.calibration.observers import ChannelObserver, make_observer
+from bench.calibration.observers import channel_ranges, make_observer
 from bench.calibration.range_observer import RangeObserver
 from bench.methods.make import observed_quantizers
 from bench.quantization.apply import Quantizers
@@ -48,8 +46,7 @@ class Uniform:
     def _of_channels(self, site: ActivationSite) -> Quantizer:
         spec, shape = self.options.activations, (1, site.shape[1], 1, 1)
         if self.options.offset == "activations" and site.signed:
-            one = partial(RangeObserver, spec, site.bits, True, offset=True, half=CHANNEL_HALF)
-            return ChannelOffsetQuantizer(site.bits, ChannelObserver(one, shape), shape)
+            return ChannelOffsetQuantizer(site.bits, channel_ranges(spec, site.bits, True, shape, offset=True), shape)
         observer = make_observer(spec, site.bits, site.signed, shape)
         return UniformQuantizer(site.bits, site.signed, observer, shape)
 

@@ -96,9 +96,14 @@ class Quantizer(nn.Module):
         return found
 
     @property
+    def has_grid(self) -> bool:
+        """Whether it quantizes by its `grid`, and not by code of its own."""
+        return type(self).quantize is Quantizer.quantize
+
+    @property
     def on_grid(self) -> bool:
         """Whether a call does nothing but put its tensor on `grid`, so that it can be repeated in a backward pass."""
-        plain = type(self).forward is Quantizer.forward and type(self).quantize is Quantizer.quantize
+        plain = type(self).forward is Quantizer.forward and self.has_grid
         return plain and self.mode == "quantize" and not (self._forward_hooks or self._forward_pre_hooks)
 
     @property
