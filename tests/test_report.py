@@ -306,7 +306,7 @@ def test_axes_hold_their_values_and_have_round_ticks() -> None:
     assert axis([5.0]).low < 5 < axis([5.0]).high
     logs = log_axis([1e6, 1e9])
     assert logs.at(1e6) < logs.at(1e7) < logs.at(1e9)
-    assert [short(v) for v in (12, 1234, 5.6e6, 7e9)] == ["12", "1.23 k", "5.6 M", "7 G"]
+    assert [short(v) for v in (12, 1234, 5.6e6, 7e9)] == ["12", "1.23\xa0k", "5.60\xa0M", "7.00\xa0G"], "columns align"
 
 
 @pytest.fixture(scope="module")

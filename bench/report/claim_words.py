@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from bench.report.html.axis import signed
+from bench.statistics.claims import NEGLIGIBLE
 from bench.verdict.claims import ClaimVerdict, Status
 
 
@@ -28,8 +29,17 @@ WORDS: dict[Status, Word] = {
         "show no difference that matters",
         "The gain is surely so close to 0 that it does not matter; the suite says how close.",
     ),
-    "fails": Word("✗", "fail", "The gain is surely below what would count, on these data."),
-    "inconclusive": Word("?", "are inconclusive", "The interval is too wide to say any of these."),
+    "fails": Word(
+        "✗",
+        "fail",
+        f"The gain is surely below what would count on these data: {NEGLIGIBLE:g} points, or half the published gain "
+        "if that is less.",
+    ),
+    "inconclusive": Word(
+        "?",
+        "are inconclusive",
+        "The interval is too wide to say any of these, or there is none; why stands beside it.",
+    ),
     "interim": Word("…", "are interim", "The planned repetitions are not complete, so nothing is decided yet."),
     "out of regime": Word(
         "∅",

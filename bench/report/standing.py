@@ -24,7 +24,7 @@ class Standing:
     claims: Mapping[Status, int]
     """By verdict: number of claims, in the order of `WORDS`."""
     limited: int = 0
-    """Decided claims whose verdict has a condition, such as `depends on near-symmetry`."""
+    """Claims whose verdict has a condition, such as `depends on near-symmetry`."""
 
     def of_runs(self, where: str = "") -> str:
         """A sentence; `where` is the tier and the data, if they are not told beside it."""
@@ -42,7 +42,8 @@ class Standing:
             return f"The only claim reads: {status}{self.condition}."
         if len(self.claims) == 1:
             (status,) = self.claims
-            return f"All {number} claims {WORDS[status].many}{self.condition}."
+            many = "Both" if number == 2 else f"All {number}"
+            return f"{many} claims {WORDS[status].many}{self.condition}."
         counts = listed(WORDS[status].of(count) for status, count in self.claims.items())
         if not any(status in DECIDED for status in self.claims):
             return f"No claim is decided: of {number} claims, {counts}."
@@ -50,7 +51,7 @@ class Standing:
 
     @property
     def condition(self) -> str:
-        """What to add where decided claims are not simply decided."""
+        """What to add where verdicts are not simply what they are called."""
         one = "1 verdict has a condition, which stands behind it"
         many = f"{self.limited} verdicts have a condition, which stands behind them"
         return f"; {one if self.limited == 1 else many}" if self.limited else ""
@@ -64,7 +65,7 @@ def standing(results: Results, claims: Sequence[ClaimVerdict]) -> Standing:
         len(jobs),
         sum(map(is_stale, jobs)),
         _ordered(Counter(claim.status for claim in claims)),
-        sum(claim.status in DECIDED and claim.words != claim.status for claim in claims),
+        sum(claim.has_condition for claim in claims),
     )
 
 

@@ -74,6 +74,11 @@ class ClaimVerdict:
             case _:
                 return self.answer.words + (", regime borderline" if self.regime == "borderline" else "")
 
+    @property
+    def has_condition(self) -> bool:
+        """Whether something stands behind the verdict, such as `depends on near-symmetry`."""
+        return self.status in ("holds", "equivalent", "fails", "inconclusive") and self.words != self.status
+
     def as_json(self) -> dict[str, Any]:
         """For `--json`; points of the metric."""
         return {

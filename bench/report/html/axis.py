@@ -10,6 +10,10 @@ MARGIN = 4.0
 """Percent that stays free at both ends."""
 
 
+SPACE = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit."""
+
+
 class Tick(NamedTuple):
     """A mark on an axis."""
 
@@ -51,7 +55,7 @@ def log_axis(values: Iterable[float], unit: str = "") -> Axis:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1,) if high / low > 300 else (1, 2, 5)
     marks = [f * 10.0**p for p in powers for f in factors if low <= f * 10.0**p <= high]
-    return Axis(low, high, tuple(Tick(_place(m, low, high, True), short(m) + unit) for m in marks), True)
+    return Axis(low, high, tuple(Tick(_place(m, low, high, True), short(m, ".3g") + unit) for m in marks), True)
 
 
 def signed(value: float) -> str:
@@ -69,11 +73,11 @@ def minus(text: str) -> str:
     return re.sub(r"(?<![\w-])-(?=\.?\d)", "\N{MINUS SIGN}", text)
 
 
-def short(value: float) -> str:
-    """`1.2 M`: three digits and a prefix of a thousand."""
-    for power, prefix in ((12, " T"), (9, " G"), (6, " M"), (3, " k")):
+def short(value: float, digits: str = "#.3g") -> str:
+    """`1.20 M`: three digits and a prefix of a thousand."""
+    for power, prefix in ((12, f"{SPACE}T"), (9, f"{SPACE}G"), (6, f"{SPACE}M"), (3, f"{SPACE}k")):
         if abs(value) >= 10**power:
-            return f"{value / 10**power:.3g}{prefix}"
+            return f"{value / 10**power:{digits}}".rstrip(".") + prefix
     return f"{value:.3g}"
 
 

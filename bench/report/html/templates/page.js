@@ -71,6 +71,14 @@ document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 
+// What is wider than its place has a shadow at the right until its end is seen.
+const shade = (box) => box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+const sizes = new ResizeObserver((entries) => entries.forEach((entry) => shade(entry.target)));
+for (const box of document.querySelectorAll(".scroll")) {
+  sizes.observe(box);
+  box.addEventListener("scroll", () => shade(box), { passive: true });
+}
+
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not(.runs)")) details.open = true;
 });
