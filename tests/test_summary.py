@@ -152,8 +152,6 @@ def test_summary_leaves_tables_whose_data_are_absent_and_says_so(
 
 def test_a_condition_of_a_verdict_is_told_with_the_count() -> None:
     one = Standing(done=5, planned=5, earlier=0, claims={"holds": 1, "inconclusive": 2}, limited=1)
-    assert one.of_claims().endswith(
-        "1 holds and 2 are inconclusive; 1 verdict has a condition, which stands behind it."
-    )
+    assert one.of_claims().endswith("1 holds and 2 are inconclusive; 1 verdict has a condition, named with it.")
     assert "condition" not in together([Standing(1, 1, 0, {"holds": 2})]).of_claims()
     assert together([one, one]).limited == 2

@@ -48,7 +48,7 @@ WORDS: dict[Status, Word] = {
         "the notes on the claims say which.",
     ),
     "survey": Word("○", "belong to a survey", "One repetition, shown for an overview; nothing is tested."),
-    "no result": Word("-", "are without a result", "A row of the claim has no result yet that counts."),
+    "no result": Word("·", "are without a result", "A row of the claim has no result yet that counts."),
 }
 """By status; decided ones first."""
 DECIDED: tuple[Status, ...] = ("holds", "equivalent", "fails")

@@ -52,8 +52,8 @@ class Standing:
     @property
     def condition(self) -> str:
         """What to add where verdicts are not simply what they are called."""
-        one = "1 verdict has a condition, which stands behind it"
-        many = f"{self.limited} verdicts have a condition, which stands behind them"
+        one = "1 verdict has a condition, named with it"
+        many = f"{self.limited} verdicts have a condition, named with them"
         return f"; {one if self.limited == 1 else many}" if self.limited else ""
 
 

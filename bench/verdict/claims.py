@@ -76,7 +76,7 @@ class ClaimVerdict:
 
     @property
     def has_condition(self) -> bool:
-        """Whether something stands behind the verdict, such as `depends on near-symmetry`."""
+        """Whether something is added to the verdict, such as `depends on near-symmetry`."""
         return self.status in ("holds", "equivalent", "fails", "inconclusive") and self.words != self.status
 
     def as_json(self) -> dict[str, Any]:

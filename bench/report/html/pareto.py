@@ -61,7 +61,8 @@ class Field(NamedTuple):
     metric: str
     points: tuple[Point, ...]
     clouds: tuple[Cloud, ...]
-    detectors: tuple[str, ...]
+    detectors: dict[str, int]
+    """Each with the number of its mark, which is the same in all pictures."""
 
 
 def fields(sections: Sequence[Section]) -> list[Field]:
@@ -71,7 +72,10 @@ def fields(sections: Sequence[Section]) -> list[Field]:
         own = found.setdefault((section.tier, section.table.data, headline(section)), {})
         for runs, point in _points(section):
             own.setdefault(runs, point)  # suites may share a job, which is one point
-    return [_field(key, [*points.values()]) for key, points in found.items() if len(points) > 1]
+    shown = {key: [*points.values()] for key, points in found.items() if len(points) > 1}
+    detectors = dict.fromkeys(point.detector for points in shown.values() for point in points)
+    numbers = {detector: number for number, detector in enumerate(detectors)}
+    return [_field(key, points, numbers) for key, points in shown.items()]
 
 
 def costs(section: Section) -> dict[str, dict[str, int]]:
@@ -102,11 +106,12 @@ def _points(section: Section) -> Iterator[tuple[str, Point]]:
             yield " ".join(f"{run.identity}-{run.environment_key}" for run in runs), point
 
 
-def _field(key: tuple[str, str, str], points: list[Point]) -> Field:
+def _field(key: tuple[str, str, str], points: list[Point], numbers: dict[str, int]) -> Field:
     tier, data, metric = key
     y = axis((point.ap for point in points), least=2.0)
     clouds = tuple(_cloud(kind, points, y) for kind in UNITS)
-    return Field(tier, data, metric, tuple(points), clouds, tuple(dict.fromkeys(p.detector for p in points)))
+    own = {point.detector: numbers[point.detector] for point in points}
+    return Field(tier, data, metric, tuple(points), clouds, own)
 
 
 def _cloud(kind: Kind, points: Sequence[Point], y: Axis) -> Cloud:
