@@ -225,7 +225,11 @@ def test_the_answers_of_the_readme_are_the_committed_gains() -> None:
     assert all(drawings[claim]["verdict"].startswith("holds (") for claim in (at_int4, aqd))
     assert line["4"].count(": holds)") == 2
     assert all(drawings[claim]["pairs"] == "8" for claim in (at_int4, aqd)) and "all eight repetitions" in line["4"]
-    assert drawings[at_int2]["verdict"].startswith("interim (1 of 8)") and "one of eight" in line["4"]
+    assert drawings[at_int2]["verdict"].startswith("out of regime (") and "but out of regime" in line["4"]
+    assert drawings[at_int2]["sign test"].startswith("8 of 8") and "in all eight" in line["4"]
+    table = (PROJECT / "results/hqod/table1.mini.md").read_text(encoding="utf-8")
+    (lost,) = re.findall(r"LSQ itself loses (\S+), and the limit is 10", line["4"])
+    assert f"lsq-w2a2 loses {lost} against fp-ft-w2a2, the limit is 10" in table
 
 
 def _claims(suite: str) -> dict[str, dict[str, str]]:
